@@ -1,0 +1,271 @@
+// The module miniffx._core: checks what comes from Python, releases the GIL, and hands memory over without
+// copying.
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "miniffx/pairs.hpp"
+#include "miniffx/parallel.hpp"
+#include "miniffx/rows.hpp"
+#include "miniffx/triples.hpp"
+
+namespace py = pybind11;
+
+namespace {
+
+using miniffx::Buffer;
+using Shape = std::vector<py::ssize_t>;  // -1: any length
+
+template <class T>
+const char* name_of();
+template <>
+const char* name_of<double>() {
+    return "float64";
+}
+template <>
+const char* name_of<std::int32_t>() {
+    return "int32";
+}
+
+std::string text_of(const py::handle& object) { return py::str(object).cast<std::string>(); }
+
+std::string text_of(const Shape& shape, const std::string& any) {
+    std::string text = "[";
+    for (std::size_t k = 0; k < shape.size(); ++k) {
+        text += (k == 0 ? "" : ", ") + (shape[k] < 0 ? any : std::to_string(shape[k]));
+    }
+    return text + "]";
+}
+
+// The object as an array of exactly this type and shape; nothing is converted. `any` names the free length.
+template <class T>
+py::array_t<T> checked(const py::object& object, const std::string& name, const Shape& shape,
+                       const std::string& any = "n") {
+    std::string received = text_of(py::type::handle_of(object).attr("__name__"));
+    if (py::isinstance<py::array>(object)) {
+        const auto array = py::reinterpret_borrow<py::array>(object);
+        bool fits = py::isinstance<py::array_t<T, py::array::c_style>>(object) &&
+                    array.ndim() == static_cast<py::ssize_t>(shape.size()) &&
+                    (array.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_) != 0;
+        for (std::size_t k = 0; fits && k < shape.size(); ++k) {
+            fits = shape[k] < 0 || array.shape(static_cast<py::ssize_t>(k)) == shape[k];
+        }
+        if (fits) return py::reinterpret_borrow<py::array_t<T>>(object);
+        const Shape actual(array.shape(), array.shape() + array.ndim());
+        const bool contiguous = (array.flags() & py::array::c_style) != 0;
+        received = text_of(array.dtype()) + " " + text_of(actual, any) + (contiguous ? "" : ", not contiguous");
+    }
+    throw py::value_error("`" + name + "` must be a contiguous " + name_of<T>() + " array of shape " +
+                          text_of(shape, any) + ", got " + received);
+}
+
+std::array<bool, 3> checked_pbc(const py::object& object) {
+    bool valid = py::isinstance<py::sequence>(object) && py::len(object) == 3;
+    std::array<bool, 3> pbc{};
+    for (std::size_t k = 0; valid && k < 3; ++k) {
+        const py::object item = object[py::int_(k)];
+        const int truth = PyObject_IsTrue(item.ptr());
+        if (truth < 0) {
+            PyErr_Clear();
+            valid = false;
+        }
+        pbc[k] = truth == 1;
+    }
+    if (!valid) throw py::value_error("`pbc` must be three booleans, got " + text_of(py::repr(object)));
+    return pbc;
+}
+
+// `species` as a pointer, null for None. The values are checked from below; the core checks them from above.
+const std::int32_t* checked_species(const py::object& object, py::ssize_t n_atoms) {
+    if (object.is_none()) return nullptr;
+    const auto array = checked<std::int32_t>(object, "species", {n_atoms});
+    for (py::ssize_t i = 0; i < n_atoms; ++i) {
+        if (array.data()[i] >= -1) continue;
+        throw py::value_error("`species` must be indices from 0, or -1 for atoms to ignore, got " +
+                              std::to_string(array.data()[i]) + " for atom " + std::to_string(i));
+    }
+    return array.data();
+}
+
+std::vector<std::array<std::int32_t, 3>> checked_kinds(const py::object& object) {
+    const auto array = checked<std::int32_t>(object, "triple_kinds", {-1, 3}, "m");
+    std::vector<std::array<std::int32_t, 3>> kinds(static_cast<std::size_t>(array.shape(0)));
+    for (std::size_t m = 0; m < kinds.size(); ++m) {
+        for (std::size_t k = 0; k < 3; ++k) kinds[m][k] = array.data()[3 * m + k];
+    }
+    return kinds;
+}
+
+void check_n_species(py::ssize_t n_species) {
+    constexpr py::ssize_t kMost = 1 << 15;
+    if (n_species >= 0 && n_species <= kMost) return;
+    throw py::value_error("`n_species` must be between 0 and " + std::to_string(kMost) + ", got " +
+                          std::to_string(n_species));
+}
+
+// An array over the buffer's memory, which lives as long as the array.
+template <class T>
+py::array_t<T> give(Buffer<T>&& buffer) {
+    auto owned = std::make_unique<Buffer<T>>(std::move(buffer));
+    Buffer<T>* raw = owned.get();
+    const py::capsule owner(raw, [](void* memory) { delete static_cast<Buffer<T>*>(memory); });
+    owned.release();
+    return py::array_t<T>(Shape{raw->size()}, raw->data(), owner);
+}
+
+// A read-only view of memory that belongs to `owner`: the core reads it again and trusts its indices.
+template <class T>
+py::array_t<T> view(const Buffer<T>& buffer, const Shape& shape, const py::object& owner) {
+    py::array_t<T> array(shape, buffer.data(), owner);
+    array.attr("setflags")(py::arg("write") = false);
+    return array;
+}
+
+miniffx::Pairs find_pairs(const py::object& positions, const py::object& cell, const py::object& pbc, double cutoff,
+                          const py::object& species, int threads) {
+    const auto positions_array = checked<double>(positions, "positions", {-1, 3});
+    const auto cell_array = checked<double>(cell, "cell", {3, 3});
+    const auto periodic = checked_pbc(pbc);
+    const py::ssize_t n_atoms = positions_array.shape(0);
+    const std::int32_t* species_data = checked_species(species, n_atoms);
+    const double* positions_data = positions_array.data();
+    const double* cell_data = cell_array.data();
+    const py::gil_scoped_release unlocked;
+    return miniffx::find_pairs(n_atoms, positions_data, cell_data, periodic.data(), cutoff, species_data, threads);
+}
+
+py::tuple find_triples(const miniffx::Pairs& pairs, double cutoff, bool closed, int threads) {
+    miniffx::Triples triples;
+    {
+        const py::gil_scoped_release unlocked;
+        triples = miniffx::find_triples(pairs, cutoff, closed, threads);
+    }
+    return py::make_tuple(give(std::move(triples.first)), give(std::move(triples.second)));
+}
+
+py::tuple count_rows(const miniffx::Pairs& pairs, const py::object& species, py::ssize_t n_species,
+                     double triple_cutoff, bool closed, const py::object& triple_kinds, int threads) {
+    check_n_species(n_species);
+    checked<std::int32_t>(species, "species", {static_cast<py::ssize_t>(pairs.n_atoms)});
+    const std::int32_t* species_data = checked_species(species, static_cast<py::ssize_t>(pairs.n_atoms));
+    const auto kinds = checked_kinds(triple_kinds);
+    miniffx::RowCounts counts;
+    {
+        const py::gil_scoped_release unlocked;
+        counts = miniffx::count_rows(pairs, species_data, static_cast<std::int32_t>(n_species), kinds, triple_cutoff,
+                                     closed, threads);
+    }
+    return py::make_tuple(
+        py::array_t<std::int32_t>(Shape{n_species, n_species}, counts.pair_max.data()),
+        py::array_t<std::int32_t>(Shape{static_cast<py::ssize_t>(kinds.size())}, counts.triple_max.data()));
+}
+
+py::tuple fill_rows(const miniffx::Pairs& pairs, const py::object& species, py::ssize_t n_species,
+                    const py::object& centers, const py::object& columns, double triple_cutoff, bool closed,
+                    const py::object& triple_kinds, const py::object& triple_capacity, int threads) {
+    using Ints = py::array_t<std::int32_t>;
+    check_n_species(n_species);
+    checked<std::int32_t>(species, "species", {static_cast<py::ssize_t>(pairs.n_atoms)});
+    const std::int32_t* species_data = checked_species(species, static_cast<py::ssize_t>(pairs.n_atoms));
+    const auto columns_array = checked<std::int32_t>(columns, "columns", {n_species, n_species + 1});
+    const auto kinds = checked_kinds(triple_kinds);
+    const auto capacities =
+        checked<std::int32_t>(triple_capacity, "triple_capacity", {static_cast<py::ssize_t>(kinds.size())});
+    if (!py::isinstance<py::sequence>(centers) || py::isinstance<py::array>(centers) ||
+        static_cast<py::ssize_t>(py::len(centers)) != n_species) {
+        throw py::value_error("`centers` must be a list of " + std::to_string(n_species) +
+                              " int32 arrays, one per species, got " +
+                              text_of(py::type::handle_of(centers).attr("__name__")));
+    }
+
+    std::vector<miniffx::RowTarget> rows;
+    std::vector<py::ssize_t> n_rows;
+    std::vector<Ints> keep;
+    py::list row_arrays, triple_arrays;
+    for (py::ssize_t a = 0; a < n_species; ++a) {
+        const auto centers_array =
+            checked<std::int32_t>(centers[py::int_(a)], "centers[" + std::to_string(a) + "]", {-1});
+        const std::int32_t* offsets = columns_array.data() + a * (n_species + 1);
+        const py::ssize_t width = offsets[n_species];
+        if (width < 0) throw py::value_error("`columns` must not be negative, got " + std::to_string(width));
+        n_rows.push_back(centers_array.shape(0));
+        Ints neighbors(Shape{n_rows.back(), width});
+        Ints shifts(Shape{n_rows.back(), width, 3});
+        Ints counts(Shape{n_rows.back(), n_species});
+        rows.push_back({n_rows.back(), centers_array.data(), offsets, neighbors.mutable_data(), shifts.mutable_data(),
+                        counts.mutable_data()});
+        row_arrays.append(py::make_tuple(neighbors, shifts, counts));
+        keep.push_back(centers_array);
+    }
+    std::vector<miniffx::TripleTarget> triples;
+    for (std::size_t m = 0; m < kinds.size(); ++m) {
+        const py::ssize_t capacity = capacities.data()[m];
+        if (capacity < 0) {
+            throw py::value_error("`triple_capacity` must not be negative, got " + std::to_string(capacity));
+        }
+        if (kinds[m][0] < 0 || kinds[m][0] >= n_species) {
+            throw py::value_error("`triple_kinds` must start with a species below " + std::to_string(n_species) +
+                                  ", got " + std::to_string(kinds[m][0]));
+        }
+        const py::ssize_t n = n_rows[static_cast<std::size_t>(kinds[m][0])];
+        Ints first(Shape{n, capacity}), second(Shape{n, capacity}), count(Shape{n});
+        triples.push_back({kinds[m], capacity, first.mutable_data(), second.mutable_data(), count.mutable_data()});
+        triple_arrays.append(py::make_tuple(first, second, count));
+    }
+
+    bool overflow = false;
+    {
+        const py::gil_scoped_release unlocked;
+        overflow = miniffx::fill_rows(pairs, species_data, rows, triples, triple_cutoff, closed, threads);
+    }
+    return py::make_tuple(row_arrays, triple_arrays, overflow);
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_core, module) {
+    using miniffx::Pairs;
+    module.doc() = "The compiled neighbour core of miniffx. Conventions: cpp/include/miniffx/pairs.hpp";
+    module.attr("has_openmp") = miniffx::has_openmp();
+    module.def("max_threads", &miniffx::max_threads, "Threads used when `threads` is 0.");
+
+    const auto self_view = [](auto member, py::ssize_t columns) {
+        return [member, columns](const py::object& self) {
+            const auto& buffer = self.cast<const Pairs&>().*member;
+            if (columns == 1) return view(buffer, Shape{buffer.size()}, self);
+            return view(buffer, Shape{buffer.size() / columns, columns}, self);
+        };
+    };
+    py::class_<Pairs>(module, "PairList", "All pairs within a cutoff, sorted by the first atom. Arrays are read-only.")
+        .def_readonly("n_atoms", &Pairs::n_atoms)
+        .def_readonly("cutoff", &Pairs::cutoff)
+        .def_property_readonly("n_pairs", &Pairs::size)
+        .def_property_readonly("offsets", self_view(&Pairs::offsets, 1))
+        .def_property_readonly("i", self_view(&Pairs::i, 1))
+        .def_property_readonly("j", self_view(&Pairs::j, 1))
+        .def_property_readonly("shift", self_view(&Pairs::shift, 3))
+        .def_property_readonly("vectors", self_view(&Pairs::vector, 3));
+
+    module.def("find_pairs", &find_pairs, py::arg("positions"), py::arg("cell"), py::arg("pbc"), py::arg("cutoff"),
+               py::arg("species") = py::none(), py::arg("threads") = 0,
+               "All ordered pairs (i, j, shift) with |r_j + shift . cell - r_i| < cutoff.");
+    module.def("find_triples", &find_triples, py::arg("pairs"), py::arg("cutoff"), py::arg("closed"),
+               py::arg("threads") = 0, "Two pair indices for every two neighbours of a centre within the cutoff.");
+    module.def("count_rows", &count_rows, py::arg("pairs"), py::arg("species"), py::arg("n_species"),
+               py::arg("triple_cutoff"), py::arg("closed"), py::arg("triple_kinds"), py::arg("threads") = 0,
+               "The row capacities that just suffice: pair_max [S, S] and triple_max [m].");
+    module.def("fill_rows", &fill_rows, py::arg("pairs"), py::arg("species"), py::arg("n_species"), py::arg("centers"),
+               py::arg("columns"), py::arg("triple_cutoff"), py::arg("closed"), py::arg("triple_kinds"),
+               py::arg("triple_capacity"), py::arg("threads") = 0,
+               "Padded rows per centre species and triples per kind, and whether something did not fit.");
+}

@@ -1,0 +1,283 @@
+// Thread sanitizers do not see the synchronization inside GCC's OpenMP runtime. For them the library is built
+// without OpenMP, and what they watch is several threads calling it at once; that its own threads write apart
+// from each other is shown by bit-identical results for any number of them.
+
+#include <stdexcept>
+#include <thread>
+
+#include "check.hpp"
+#include "miniffx/memory.hpp"
+#include "miniffx/parallel.hpp"
+
+namespace {
+
+using testing::integer;
+using testing::Random;
+using testing::System;
+using testing::uniform;
+
+std::string describe(const System& s) {
+    std::string text =
+        s.name + ", atoms " + std::to_string(s.size()) + ", cutoff " + std::to_string(s.cutoff) + ", cell";
+    for (const double x : s.cell) text += " " + std::to_string(x);
+    for (const bool p : s.pbc) text += p ? " T" : " F";
+    return text;
+}
+
+void check_system(const System& s) {
+    const miniffx::Pairs pairs = testing::find_pairs(s, 1);
+    CHECK(pairs.offsets.size() == s.size() + 1 && pairs.offsets[0] == 0 && pairs.offsets[s.size()] == pairs.size());
+    for (std::int64_t i = 0; i < s.size(); ++i) {
+        for (std::int64_t p = pairs.offsets[i]; p < pairs.offsets[i + 1]; ++p) {
+            if (pairs.i[p] != i) CHECK_NOTE(false, describe(s));
+        }
+    }
+    const auto found = testing::entries(pairs), expected = testing::brute_force(s);
+    CHECK_NOTE(found == expected,
+               describe(s) + ": " + std::to_string(found.size()) + " != " + std::to_string(expected.size()));
+    for (const int threads : {2, 8}) CHECK_NOTE(testing::same(pairs, testing::find_pairs(s, threads)), describe(s));
+}
+
+std::array<double, 9> rotate(Random& random, const std::array<double, 9>& cell) {
+    // Two random plane rotations and, half of the time, a reflection.
+    std::array<double, 9> result = cell;
+    for (const auto& plane : {std::array<std::size_t, 2>{0, 1}, std::array<std::size_t, 2>{1, 2}}) {
+        const double angle = uniform(random, 0, 6.28), c = std::cos(angle), s = std::sin(angle);
+        for (std::size_t a = 0; a < 3; ++a) {
+            const double u = result[3 * a + plane[0]], v = result[3 * a + plane[1]];
+            result[3 * a + plane[0]] = c * u - s * v;
+            result[3 * a + plane[1]] = s * u + c * v;
+        }
+    }
+    if (integer(random, 0, 1) == 1) {
+        for (std::size_t a = 0; a < 3; ++a) result[3 * a] = -result[3 * a];
+    }
+    return result;
+}
+
+void random_cells() {
+    Random random(2);
+    for (int round = 0; round < 400; ++round) {
+        System s{"random cell", {}, {}, {}, 0};
+        const double edge = uniform(random, 1, 4), height = uniform(random, 0.5, 3);
+        // From cubic to heights of a tenth of the edge and less.
+        const double shear = round % 3 == 0 ? 0 : uniform(random, -10, 10) * edge;
+        s.cell = rotate(random, {edge, 0, 0, shear, height, 0, uniform(random, -5, 5), uniform(random, -5, 5), edge});
+        for (std::size_t a = 0; a < 3; ++a) {
+            s.pbc[a] = round % 4 == 0 || integer(random, 0, 1) == 1;
+            if (s.pbc[a]) continue;
+            const double nominal[] = {0, 1, 1000};  // must not matter
+            for (std::size_t c = 0; c < 3; ++c) s.cell[3 * a + c] = nominal[integer(random, 0, 2)];
+        }
+        s.cutoff = uniform(random, 0.2, round % 10 == 0 ? 5.2 : 2.5) * std::min(edge, height);
+        const int n = integer(random, 1, 7);
+        for (int i = 0; i < n; ++i) {
+            std::array<double, 3> r{};
+            for (double& x : r) x = uniform(random, -4, 4);
+            for (std::size_t a = 0; a < 3; ++a) {
+                const int far = round % 5 == 1 && s.pbc[a] ? integer(random, -5000, 5000) : 0;
+                for (std::size_t c = 0; far != 0 && c < 3; ++c) r[c] += far * s.cell[3 * a + c];
+            }
+            if (i > 0 && integer(random, 0, 9) == 0) std::copy_n(s.positions.begin(), 3, r.begin());
+            s.positions.insert(s.positions.end(), r.begin(), r.end());
+        }
+        check_system(s);
+    }
+}
+
+// Everything on faces and at the cutoff, to the last bit.
+void lattice_positions() {
+    Random random(3);
+    for (const double step : {0.1, 0.5, 1.0 / 3.0, 1.0}) {
+        for (int round = 0; round < 40; ++round) {
+            const int edge = integer(random, 2, 4);
+            System s{"lattice positions", {}, {}, {true, true, round % 2 == 0}, integer(random, 1, 4) * step};
+            for (std::size_t a = 0; a < 3; ++a) s.cell[4 * a] = edge * step;
+            if (round % 4 == 1) s.cell[3] = 7 * edge * step;  // a shear that is a lattice vector
+            const int far = round % 3 == 0 ? 30000 : 3;
+            for (int i = 0; i < 12; ++i) {
+                for (int c = 0; c < 3; ++c) {
+                    double x = integer(random, -far, far) * step;
+                    const int nudge = integer(random, 0, 3);
+                    if (nudge == 1) x = std::nextafter(x, -1e9);
+                    if (nudge == 2) x = std::nextafter(x, 1e9);
+                    s.positions.push_back(x);
+                }
+            }
+            check_system(s);
+        }
+    }
+}
+
+void tiny_negative_coordinates() {
+    System s{"wraps to 1",
+             {-1e-17, 5, 5, 9.5, 5, 5, 0.5, -1e-300, 9.9999999999999999, 10, 10, 10, 0, 0, 0},
+             {10, 0, 0, 0, 10, 0, 0, 0, 10},
+             {true, true, true},
+             3};
+    check_system(s);
+    for (const double cutoff : {10.0, 20.0, 5.0}) {
+        s.cutoff = cutoff;
+        check_system(s);
+    }
+}
+
+void grids_of_every_kind() {
+    Random random(4);
+    check_system(testing::random_system(random, 300, 11, 3));    // rows split finely
+    check_system(testing::random_system(random, 300, 25, 3));    // a table of all bins
+    check_system(testing::random_system(random, 200, 200, 10));  // mostly empty
+    System scattered = testing::random_system(random, 200, 1e5, 4);
+    for (std::size_t k = 300; k < 600; ++k)
+        scattered.positions[k] = scattered.positions[k - 300] + uniform(random, -2, 2);
+    scattered.name = "pairs scattered over a huge box";
+    for (const bool periodic : {true, false}) {
+        scattered.pbc = {periodic, periodic, periodic};
+        check_system(scattered);
+    }
+    System slab = testing::random_system(random, 200, 10, 4);
+    slab.name = "vacuum";
+    slab.cell = {10, 0, 0, 3, 10, 0, 0, 0, 1e6};
+    check_system(slab);
+    slab.pbc[2] = false;
+    slab.cell[8] = 1;
+    check_system(slab);
+    slab.positions[2] = 1e9;  // one atom far off, where nothing is periodic
+    slab.positions[5] = 1e9 + 1;
+    check_system(slab);
+    System cluster = testing::random_system(random, 100, 8, 30);
+    cluster.name = "cutoff beyond the cluster";
+    cluster.cell = {};
+    cluster.pbc = {};
+    check_system(cluster);
+    System wire = testing::random_system(random, 100, 6, 2);
+    wire.name = "wire";
+    wire.cell = {0, 0, 0, 2, 3, 1, 0, 0, 0};
+    wire.pbc = {false, true, false};
+    check_system(wire);
+}
+
+// Many bins per axis, none at right angles: what may be skipped around a bin depends on all three.
+void oblique_bins() {
+    Random random(8);
+    for (int round = 0; round < 24; ++round) {
+        // Dense ones get bins of half and a quarter of the cutoff.
+        const bool dense = round % 6 == 0;
+        System s{"oblique bins", {}, {}, {true, true, true}, dense ? uniform(random, 5, 5.5) : uniform(random, 1, 2.5)};
+        const double half = 0.5 * (round % 2 == 0 ? 1 : uniform(random, -1, 1));
+        s.cell = rotate(random, {12, 0, 0, 12 * half, 10, 0, -12 * half, 10 * half, 10});
+        for (std::size_t a = 0; a < 3; ++a) s.pbc[a] = round % 4 < 2 || integer(random, 0, 3) > 0;
+        for (int i = 0; i < (dense ? 420 : 150); ++i) {
+            double along[3];
+            for (double& x : along) x = uniform(random, 0, 1);
+            for (std::size_t c = 0; c < 3; ++c) {
+                s.positions.push_back(along[0] * s.cell[c] + along[1] * s.cell[3 + c] + along[2] * s.cell[6 + c]);
+            }
+        }
+        check_system(s);
+    }
+}
+
+void one_atom_many_images() {
+    System s{"one atom", {7, -3, 2}, {1, 0, 0, 0, 1, 0, 0, 0, 1}, {true, true, true}, 6.5};
+    check_system(s);
+    s.cell = {1, 0, 0, 9.7, 1, 0, -4.2, 8.8, 1};
+    check_system(s);
+    CHECK(testing::find_pairs({"", {0, 0, 0}, {}, {}, 5}).size() == 0);
+}
+
+void no_atoms() {
+    const System s{"no atoms", {}, {1, 0, 0, 0, 1, 0, 0, 0, 1}, {true, true, true}, 5};
+    const miniffx::Pairs pairs = testing::find_pairs(s);
+    CHECK(pairs.size() == 0 && pairs.offsets.size() == 1 && pairs.offsets[0] == 0);
+}
+
+void ignored_atoms() {
+    Random random(5);
+    const double nan = std::numeric_limits<double>::quiet_NaN();
+    const System all = testing::random_system(random, 40, 5, 2);
+    System padded = all;
+    std::vector<std::int32_t> species(40, 0);
+    for (int k = 0; k < 3; ++k) {
+        const double anywhere[] = {nan, 1e300, std::numeric_limits<double>::infinity()};
+        padded.positions.insert(padded.positions.end(), 3, anywhere[k]);
+        species.push_back(-1);
+    }
+    const miniffx::Pairs pairs = testing::find_pairs(padded, 2, species.data());
+    CHECK(testing::entries(pairs) == testing::entries(testing::find_pairs(all)));
+    CHECK(pairs.n_atoms == 43 && pairs.offsets[40] == pairs.offsets[43]);
+    std::fill(species.begin(), species.end(), -1);
+    CHECK(testing::find_pairs(padded, 2, species.data()).size() == 0);
+}
+
+void errors() {
+    const double nan = std::numeric_limits<double>::quiet_NaN();
+    const System good{"", {0, 0, 0, 1, 1, 1}, {2, 0, 0, 0, 2, 0, 0, 0, 2}, {true, true, true}, 3};
+    System s = good;
+    for (const double cutoff : {0.0, -1.0, nan, std::numeric_limits<double>::infinity()}) {
+        s.cutoff = cutoff;
+        CHECK_THROWS(std::invalid_argument, "`cutoff` must be a positive, finite number, got ", testing::find_pairs(s));
+    }
+    s = good;
+    s.positions[4] = nan;
+    CHECK_THROWS(std::invalid_argument, "for atom 1", testing::find_pairs(s));
+    s.positions[4] = 1e12;
+    CHECK_THROWS(std::invalid_argument, "for atom 1", testing::find_pairs(s));
+    s.positions[4] = -2.0 * 2147483000.0;  // fits, but not its difference to the other atom and the search around it
+    s.positions[1] = 2.0 * 2147483000.0;
+    CHECK_THROWS(std::invalid_argument, "32 bits", testing::find_pairs(s));
+    s = good;
+    s.cell[4] = 0;
+    CHECK_THROWS(std::invalid_argument, "`cell`", testing::find_pairs(s));
+    CHECK_THROWS(std::invalid_argument, "`threads`", testing::find_pairs(good, -1));
+    s = good;
+    s.cutoff = 1e6;  // 10^18 images
+    CHECK_THROWS(miniffx::OutOfMemory, "GB", testing::find_pairs(s));
+    CHECK_THROWS(std::bad_alloc, "", miniffx::Buffer<double>(std::numeric_limits<std::int64_t>::max()));
+}
+
+void far_but_representable() {
+    // A million cells out, the same for all atoms or not.
+    Random random(6);
+    System s = testing::random_system(random, 20, 4, 3);
+    for (double& x : s.positions) x += 4e6;
+    check_system(s);
+    for (double& x : s.positions) x -= 8e6 * integer(random, 0, 1);
+    check_system(s);
+}
+
+void concurrent_calls() {
+    Random random(7);
+    const System s = testing::random_system(random, 300, 10, 3);
+    const miniffx::Pairs expected = testing::find_pairs(s, 1);
+    std::array<bool, 4> equal{};
+    std::vector<std::thread> callers;
+    for (std::size_t k = 0; k < equal.size(); ++k) {
+        callers.emplace_back([&, k] {
+            equal[k] = true;
+            for (int round = 0; round < 5; ++round) {
+                equal[k] = equal[k] && testing::same(expected, testing::find_pairs(s, static_cast<int>(k % 2) + 1));
+            }
+        });
+    }
+    for (auto& caller : callers) caller.join();
+    for (const bool e : equal) CHECK(e);
+}
+
+}  // namespace
+
+int main() {
+    CHECK(miniffx::max_threads() >= 1);
+    random_cells();
+    lattice_positions();
+    tiny_negative_coordinates();
+    grids_of_every_kind();
+    oblique_bins();
+    one_atom_many_images();
+    no_atoms();
+    ignored_atoms();
+    errors();
+    far_but_representable();
+    concurrent_calls();
+    return testing::finish();
+}
