@@ -1,0 +1,69 @@
+"""Checks of arguments: each names the argument, what is required, and what came."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import numpy as np
+
+
+def is_traced(*values: Any) -> bool:
+    """Whether any array in `values` is a tracer, so that nothing about its numbers can be checked."""
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values))
+
+
+def positive(name: str, value: float) -> float:
+    """`value` as a float; ValueError unless it is positive and finite."""
+    number = real(name, value)
+    if number <= 0:
+        raise ValueError(f"`{name}` must be positive, got {value!r}")
+    return number
+
+
+def non_negative(name: str, value: float) -> float:
+    """`value` as a float; ValueError unless it is finite and not negative."""
+    number = real(name, value)
+    if number < 0:
+        raise ValueError(f"`{name}` must not be negative, got {value!r}")
+    return number
+
+
+def real(name: str, value: float) -> float:
+    """`value` as a float; ValueError unless it is one finite number."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"`{name}` must be a number, got {value!r}") from error
+    if not math.isfinite(number):
+        raise ValueError(f"`{name}` must be finite, got {value!r}")
+    return number
+
+
+def labels(name: str, value: Any, count: int) -> tuple[str, ...]:
+    """`value` as a tuple of `count` species labels."""
+    if count == 1 and isinstance(value, str):
+        value = (value,)
+    if isinstance(value, str) or not hasattr(value, "__iter__"):
+        raise ValueError(f"`{name}` must be {count} species labels, got {value!r}")
+    result = tuple(value)
+    if len(result) != count or not all(isinstance(label, str) and label for label in result):
+        raise ValueError(f"`{name}` must be {count} non-empty species labels, got {value!r}")
+    return result
+
+
+def array(name: str, value: Any, shape: tuple[int | None, ...], what: str) -> np.ndarray:
+    """`value` as a finite float64 array of the given shape (None: any length)."""
+    try:
+        result = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"`{name}` must be {what}, got {type(value).__name__}: {error}") from error
+    wanted = ", ".join("n" if length is None else str(length) for length in shape)
+    if result.ndim != len(shape) or any(n is not None and n != m for n, m in zip(shape, result.shape, strict=True)):
+        raise ValueError(f"`{name}` must be {what} of shape ({wanted}), got shape {result.shape}")
+    bad = ~np.isfinite(result)
+    if bad.any():
+        where = tuple(int(index) for index in np.argwhere(bad)[0])
+        raise ValueError(f"`{name}` must be finite, got {result[where]} at index {where}")
+    return result

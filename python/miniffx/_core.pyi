@@ -1,0 +1,48 @@
+"""The compiled neighbour core (cpp/bindings/python.cpp). Its convention is that of :mod:`miniffx.neighbors`."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+has_openmp: bool
+
+class PairList:
+    n_atoms: int
+    n_pairs: int
+    offsets: np.ndarray
+    i: np.ndarray
+    j: np.ndarray
+    shift: np.ndarray
+    vectors: np.ndarray
+
+def max_threads() -> int: ...
+def find_pairs(
+    positions: np.ndarray,
+    cell: np.ndarray,
+    pbc: Sequence[bool],
+    cutoff: float,
+    species: np.ndarray | None = None,
+    threads: int = 0,
+) -> PairList: ...
+def find_triples(pairs: PairList, cutoff: float, closed: bool, threads: int = 0) -> tuple[np.ndarray, np.ndarray]: ...
+def count_rows(
+    pairs: PairList,
+    species: np.ndarray,
+    n_species: int,
+    triple_cutoff: float,
+    closed: bool,
+    triple_kinds: np.ndarray,
+    threads: int = 0,
+) -> tuple[np.ndarray, np.ndarray]: ...
+def fill_rows(
+    pairs: PairList,
+    species: np.ndarray,
+    n_species: int,
+    centers: list[np.ndarray],
+    columns: np.ndarray,
+    triple_cutoff: float,
+    closed: bool,
+    triple_kinds: np.ndarray,
+    triple_capacity: np.ndarray,
+    threads: int = 0,
+) -> tuple[list[tuple[np.ndarray, ...]], list[tuple[np.ndarray, ...]], bool]: ...

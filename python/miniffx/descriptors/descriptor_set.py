@@ -1,0 +1,159 @@
+"""Sets of descriptors: the features of an atom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from miniffx import geometry, mapping
+from miniffx._pytree import pytree
+from miniffx.descriptors.descriptor import Angular, Descriptor, Radial
+from miniffx.neighbors import Array, Environments, Needs, NeighborList
+from miniffx.structure import Structure
+
+
+@pytree
+class DescriptorSet:
+    """Descriptors in a fixed order; those of one centre species are the features of its atoms.
+
+    Descriptors of one formula that differ only in parameters are evaluated together.
+
+    >>> import miniffx as mff
+    >>> D = mff.descriptors
+    >>> ds = D.DescriptorSet([D.G2(eta=e, r_shift=0.0, cutoff=6.0, species=("Si", "Si")) for e in (0.1, 1.0)])
+    >>> si = mff.Structure.create([[0, 0, 0], [0, 0, 2.35]], ["Si", "Si"])
+    >>> ds(si, ds.neighbor_list(si)).shape
+    (2, 2)
+    """
+
+    descriptors: tuple[Descriptor, ...]
+
+    def __init__(self, descriptors: Iterable[Descriptor]) -> None:
+        descriptors = tuple(descriptors)
+        if not descriptors:
+            raise ValueError("`descriptors` must hold at least one descriptor, got none")
+        object.__setattr__(self, "descriptors", descriptors)
+
+    def __len__(self) -> int:
+        return len(self.descriptors)
+
+    def __iter__(self) -> Iterator[Descriptor]:
+        return iter(self.descriptors)
+
+    @property
+    def species(self) -> tuple[str, ...]:
+        """The centre species, sorted."""
+        return tuple(sorted({descriptor.species[0] for descriptor in self.descriptors}))
+
+    def of(self, label: str) -> tuple[Descriptor, ...]:
+        """The descriptors of one centre species, in order."""
+        return tuple(descriptor for descriptor in self.descriptors if descriptor.species[0] == label)
+
+    @property
+    def n_descriptors(self) -> int:
+        """The most descriptors that any species has: the width of the result."""
+        return max(len(self.of(label)) for label in self.species)
+
+    @property
+    def needs(self) -> Needs:
+        """The pairs and triples that the descriptors read."""
+        return Needs.union(descriptor.needs for descriptor in self.descriptors)
+
+    @property
+    def cutoff(self) -> float:
+        """The largest cutoff in Å."""
+        return self.needs.cutoff
+
+    def neighbor_list(self, structure: Structure, skin: float = 0.0) -> NeighborList:
+        """The list with just the pairs and triples that these descriptors read."""
+        return self.needs.neighbor_list(structure, skin)
+
+    def __call__(self, structure: Structure, neighbors: NeighborList) -> Array:
+        """[n_atoms, n_descriptors]: row i holds the descriptors of atom i's species in order, then zeros.
+
+        Raises:
+            ValueError: the list cannot serve (inside jit, on overflow: NaN).
+        """
+        result = jnp.zeros((structure.n_atoms, self.n_descriptors), structure.positions.dtype)
+        for label in self.species:
+            environments = mapping.environments_of(label, neighbors)
+            if environments is not None:
+                features = self.features(label, structure, neighbors)
+                result = result.at[environments.centers, : features.shape[1]].set(features, mode="drop")
+        needs = self.needs
+        return result * mapping.guard(
+            structure, neighbors, needs.cutoff, needs.triple_cutoff, needs.triple_species, needs.closed
+        )
+
+    def features(self, label: str, structure: Structure, neighbors: NeighborList) -> Array:
+        """[rows, len(of(label))] descriptors of the atoms of one species, row by row of their environments."""
+        environments = mapping.environments_of(label, neighbors)
+        if environments is None:
+            raise ValueError(f"`label` must be one of {neighbors.labels}, got {label!r}")
+        vectors = geometry.displacements(structure, environments)
+        return self.features_of_displacements(label, vectors, environments, neighbors.labels, structure)
+
+    def features_of_displacements(
+        self,
+        label: str,
+        displacements: Array,
+        environments: Environments,
+        labels: tuple[str, ...],
+        structure: Structure,
+    ) -> Array:
+        """As :meth:`features`, as a function of the displacements [rows, n_columns, 3]."""
+        columns: dict[int, Array] = {}
+        for indices, group in _groups(mapping.cast(self.of(label), structure)):
+            evaluate = partial(_evaluate, displacements=displacements, environments=environments, labels=labels)
+            columns.update(zip(indices, jax.vmap(evaluate)(group), strict=True))
+        return jnp.stack([columns[index] for index in range(len(columns))], axis=-1)
+
+    def jacobian(
+        self,
+        label: str,
+        displacements: Array,
+        environments: Environments,
+        labels: tuple[str, ...],
+        structure: Structure,
+    ) -> Array:
+        """∂G/∂D [rows, len(of(label)), n_columns, 3] in 1/Å: the features of a row depend on its own D only."""
+        columns: dict[int, Array] = {}
+        for indices, group in _groups(mapping.cast(self.of(label), structure)):
+
+            def total(vectors: Array, one: Descriptor) -> Array:
+                return _evaluate(one, vectors, environments, labels).sum()
+
+            slopes = jax.vmap(jax.grad(total), in_axes=(None, 0))(displacements, group)
+            columns.update(zip(indices, slopes, strict=True))
+        return jnp.stack([columns[index] for index in range(len(columns))], axis=1)
+
+
+def _groups(descriptors: tuple[Descriptor, ...]) -> list[tuple[list[int], Descriptor]]:
+    """Descriptors that differ in parameters only, stacked leaf by leaf, with their places in the order."""
+    members: dict[object, list[int]] = {}
+    for index, descriptor in enumerate(descriptors):
+        members.setdefault(jax.tree.structure(descriptor), []).append(index)
+    return [
+        (indices, jax.tree.map(lambda *leaves: jnp.stack(leaves), *(descriptors[index] for index in indices)))
+        for indices in members.values()
+    ]
+
+
+def _evaluate(
+    descriptor: Descriptor, displacements: Array, environments: Environments, labels: tuple[str, ...]
+) -> Array:
+    """[rows] values of one descriptor."""
+    if not set(descriptor.species) <= set(labels):  # neighbours that the structure does not have
+        return jnp.zeros(displacements.shape[0], displacements.dtype)
+    if isinstance(descriptor, Radial):
+        neighbor = labels.index(descriptor.species[1])
+        return mapping.sum_over_pairs(descriptor.formula, displacements, environments, neighbor, descriptor.cutoff)
+    if isinstance(descriptor, Angular):
+        kind, formula = mapping.ordered_kind(descriptor.formula, descriptor.species[1:], labels)
+        return mapping.sum_over_triples(
+            formula, displacements, environments, kind, descriptor.cutoff, descriptor.closed
+        )
+    raise TypeError(f"a descriptor is Radial or Angular, got {type(descriptor).__name__}")

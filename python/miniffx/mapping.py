@@ -1,0 +1,232 @@
+"""A function of one pair or one triple → masked sums over each atom's neighbours, per atom and in total.
+
+Formulas elsewhere read as in their papers; everything that keeps padding out of the numbers is here. Two rules:
+what a formula is given is replaced by a harmless value wherever the entry is masked (so that no derivative is
+infinite there), and what it returns is replaced by 0 there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from miniffx import _checks, geometry
+from miniffx.neighbors import Array, Environments, NeighborList
+from miniffx.structure import Structure
+
+PairFunction = Callable[[Array], Array]  # f(r), r [...] in Å
+TripleFunction = Callable[[Array, Array, Array, Array], Array]  # f(r_ij, r_ik, r_jk, cos θ_jik)
+
+
+class Rows(NamedTuple):
+    """One number per row of an Environments: the atoms of one species.
+
+    `centers` [rows] are atom indices, n_atoms for padding; `values` [rows] are 0 where padded.
+    """
+
+    centers: Array
+    values: Array
+
+
+def environments_of(label: str, neighbors: NeighborList) -> Environments | None:
+    """The environments of the atoms with this label; None where the structure has no such atoms."""
+    return neighbors.environments[neighbors.labels.index(label)] if label in neighbors.labels else None
+
+
+def row_mask(environments: Environments, structure: Structure) -> Array:
+    """[rows] bool: False for padding rows."""
+    return environments.centers < structure.n_atoms
+
+
+def sum_over_pairs(
+    formula: PairFunction,
+    displacements: Array,
+    environments: Environments,
+    neighbor: int,
+    cutoff: float | Array,
+) -> Array:
+    """Σ_j f(r_ij) over the neighbours of species `neighbor` closer than `cutoff`: [rows].
+
+    Args:
+        formula: f(r), elementwise.
+        displacements: [rows, n_columns, 3] of the environments.
+        environments: the atoms of the centre species.
+        neighbor: species index of the neighbours.
+        cutoff: in Å; the formula is evaluated only below it.
+    """
+    columns = slice(environments.columns[neighbor], environments.columns[neighbor + 1])
+    r = geometry.norm(displacements[:, columns])
+    real = jnp.arange(columns.stop - columns.start) < environments.counts[:, neighbor, None]
+    inside = real & (r < cutoff)
+    values = formula(jnp.where(inside, r, _harmless(cutoff, r.dtype)))
+    return jnp.where(inside, values, 0).sum(axis=-1)
+
+
+def sum_over_triples(
+    formula: TripleFunction,
+    displacements: Array,
+    environments: Environments,
+    kind: tuple[int, int],
+    cutoff: float | Array,
+    closed: bool,
+) -> Array:
+    """Σ_{j<k} f(r_ij, r_ik, r_jk, cos θ_jik) over unordered pairs of neighbours: [rows].
+
+    For a kind of two different species, r_ij belongs to the first of `kind` and r_ik to the second.
+
+    Args:
+        formula: elementwise.
+        displacements: [rows, n_columns, 3] of the environments.
+        environments: the atoms of the centre species.
+        kind: species indices (B, C), B ≤ C, of the neighbours.
+        cutoff: both legs are shorter, in Å.
+        closed: whether r_jk must be shorter too.
+    """
+    slots = environments.triples[environments.triple_kinds.index(kind)]
+    if slots.first.shape[-1] == 0:
+        return jnp.zeros(displacements.shape[0], displacements.dtype)
+    first = jnp.take_along_axis(displacements, slots.first[..., None], axis=1, mode="clip")
+    second = jnp.take_along_axis(displacements, slots.second[..., None], axis=1, mode="clip")
+    r1, r2, r3 = geometry.norm(first), geometry.norm(second), geometry.norm(second - first)
+    real = jnp.arange(slots.first.shape[-1]) < slots.counts[:, None]
+    inside = real & (r1 < cutoff) & (r2 < cutoff)
+    if closed:
+        inside &= r3 < cutoff
+    # Masked entries become an equilateral triangle; atoms on top of the centre have no angle, and get this one too.
+    apart = inside & (r1 > 0) & (r2 > 0)
+    side = _harmless(cutoff, r1.dtype)
+    dot = jnp.where(apart, (first * second).sum(axis=-1), 0.5)
+    cos_theta = dot / (jnp.where(apart, r1, 1) * jnp.where(apart, r2, 1))
+    r1, r2, r3 = (jnp.where(inside, r, side) for r in (r1, r2, r3))
+    return jnp.where(inside, formula(r1, r2, r3, cos_theta), 0).sum(axis=-1)
+
+
+def pair_energies(
+    formula: PairFunction,
+    structure: Structure,
+    neighbors: NeighborList,
+    species: tuple[str, str],
+    cutoff: float | Array,
+) -> tuple[Rows, ...]:
+    """The energy of every pair of two species, half of it on each of its atoms."""
+    rows = []
+    for center, other in dict.fromkeys([species, species[::-1]]):
+        environments = environments_of(center, neighbors)
+        if environments is None or other not in neighbors.labels:
+            continue
+        vectors = geometry.displacements(structure, environments)
+        total = sum_over_pairs(formula, vectors, environments, neighbors.labels.index(other), cutoff)
+        rows.append(Rows(environments.centers, 0.5 * total))
+    return tuple(rows)
+
+
+def triple_energies(
+    formula: TripleFunction,
+    structure: Structure,
+    neighbors: NeighborList,
+    species: tuple[str, str, str],
+    cutoff: float | Array,
+) -> tuple[Rows, ...]:
+    """The energy of every triple of the given species (centre first), on its centre."""
+    environments = environments_of(species[0], neighbors)
+    if environments is None or not set(species) <= set(neighbors.labels):
+        return ()
+    vectors = geometry.displacements(structure, environments)
+    kind, ordered = ordered_kind(formula, species[1:], neighbors.labels)
+    total = sum_over_triples(ordered, vectors, environments, kind, cutoff, closed=False)
+    return (Rows(environments.centers, total),)
+
+
+def ordered_kind(
+    formula: TripleFunction, species: tuple[str, ...], labels: tuple[str, ...]
+) -> tuple[tuple[int, int], TripleFunction]:
+    """The kind of triple as the list stores it (B ≤ C), and the formula with its legs in that order."""
+    b, c = (labels.index(label) for label in species)
+    if b <= c:
+        return (b, c), formula
+    return (c, b), lambda r1, r2, r3, cos_theta: formula(r2, r1, r3, cos_theta)
+
+
+def total(rows: tuple[Rows, ...], structure: Structure) -> Array:
+    """The sum of all rows."""
+    dtype = structure.positions.dtype
+    return sum((values.sum() for _, values in rows), jnp.zeros((), dtype)).astype(dtype)
+
+
+def per_atom(rows: tuple[Rows, ...], structure: Structure) -> Array:
+    """[n_atoms]: the rows added up where they belong, 0 for padding atoms."""
+    result = jnp.zeros(structure.n_atoms, structure.positions.dtype)
+    for centers, values in rows:
+        result = result.at[centers].add(values.astype(result.dtype), mode="drop")
+    return result
+
+
+def cast(tree: Any, structure: Structure) -> Any:
+    """Parameters in the dtype of the positions, so that results have it."""
+    dtype = structure.positions.dtype
+    return jax.tree.map(
+        lambda leaf: jnp.asarray(leaf, dtype) if jnp.issubdtype(jnp.result_type(leaf), jnp.floating) else leaf,
+        tree,
+    )
+
+
+def guard(
+    structure: Structure,
+    neighbors: NeighborList,
+    cutoff: Any,
+    triple_cutoff: Any = None,
+    triple_species: frozenset[tuple[str, str, str]] = frozenset(),
+    closed: bool = True,
+) -> Array:
+    """1 where the list can serve, NaN where it overflowed or is too short: multiply every energy by it.
+
+    A product, because it carries the NaN into derivatives too.
+
+    Raises:
+        ValueError: the list belongs to other labels, is shorter than `cutoff` or `triple_cutoff`, or lacks
+            triples that are needed. Where a cutoff is traced, the guard is NaN instead.
+    """
+    if structure.positions.ndim != 2:
+        raise ValueError(
+            f"`structure` must be one structure, use jax.vmap for a batch, got positions {structure.positions.shape}"
+        )
+    if structure.labels != neighbors.labels:
+        raise ValueError(
+            f"`neighbors` must be built for the labels of the structure, {structure.labels}, got {neighbors.labels}"
+        )
+    if structure.positions.shape[-2] != neighbors.positions.shape[-2]:
+        raise ValueError(
+            f"`neighbors` must be built for {structure.n_atoms} atoms, got {neighbors.positions.shape[-2]}"
+        )
+    valid = ~jnp.asarray(neighbors.overflow)
+    valid &= _reaches("cutoff", cutoff, neighbors.cutoff)
+    relevant = {kind for kind in triple_species if set(kind) <= set(structure.labels)}
+    if triple_cutoff is not None and relevant:
+        listed = neighbors.triple_species
+        if neighbors.triple_cutoff is None:
+            raise ValueError(f"`neighbors` must hold triples up to {triple_cutoff} Å, got a list without triples")
+        if listed is not None and not relevant <= listed:
+            raise ValueError(f"`neighbors` must hold the triples {sorted(relevant - listed)}, got {sorted(listed)}")
+        if neighbors.closed and not closed:
+            raise ValueError("`neighbors` must hold open triples, got a list of closed ones")
+        valid &= _reaches("triple_cutoff", triple_cutoff, neighbors.triple_cutoff)
+    return jnp.where(valid, 1, jnp.nan).astype(structure.positions.dtype)
+
+
+def _reaches(name: str, wanted: Any, available: float) -> Array:
+    # A cutoff computed in single precision from parameters may differ from the list's in the last digits.
+    enough = wanted <= available * (1 + 1e-6)
+    if _checks.is_traced(wanted):
+        return jnp.asarray(enough)
+    if not np.all(enough):
+        raise ValueError(f"`neighbors` must have a `{name}` of at least {np.max(wanted)} Å, got {available}")
+    return jnp.asarray(True)
+
+
+def _harmless(cutoff: float | Array, dtype: Any) -> Array:
+    """A distance in the middle of a formula's range."""
+    return jnp.asarray(0.5, dtype) * cutoff

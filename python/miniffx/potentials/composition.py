@@ -1,0 +1,155 @@
+"""Energies compose: what every potential can do, sums, multiples, and plain functions among them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from miniffx import mapping
+from miniffx._pytree import pytree, static
+from miniffx.neighbors import Array, Needs, NeighborList
+from miniffx.structure import Structure
+
+
+class Energy:
+    """What makes a potential an energy function: give it `needs` and `rows`, and it gets the rest.
+
+    An energy is called as ``energy(structure, neighbors)`` and returns a scalar in eV.
+    """
+
+    @property
+    def needs(self) -> Needs:
+        """The pairs and triples that the energy reads."""
+        raise NotImplementedError
+
+    def rows(self, structure: Structure, neighbors: NeighborList) -> tuple[mapping.Rows, ...]:
+        """Energies of atoms, species by species, in eV."""
+        raise NotImplementedError
+
+    def __call__(self, structure: Structure, neighbors: NeighborList) -> Array:
+        """The energy in eV, a scalar. Raises ValueError where the list cannot serve (NaN inside jit)."""
+        guard = self._guard(structure, neighbors)
+        return mapping.total(mapping.cast(self, structure).rows(structure, neighbors), structure) * guard
+
+    def atomic(self, structure: Structure, neighbors: NeighborList) -> Array:
+        """[n_atoms] energies in eV that sum to the total: half of a pair's to each atom, a triple's to its centre."""
+        guard = self._guard(structure, neighbors)
+        return mapping.per_atom(mapping.cast(self, structure).rows(structure, neighbors), structure) * guard
+
+    @cached_property  # and not a property, so that a subclass can have a field of this name
+    def cutoff(self) -> float:
+        """The largest distance at which two atoms interact directly, in Å."""
+        return float(np.max(self.needs.cutoff))
+
+    def neighbor_list(self, structure: Structure, skin: float = 0.0) -> NeighborList:
+        """The list with just the pairs and triples that this energy reads (:func:`miniffx.neighbor_list`)."""
+        return self.needs.neighbor_list(structure, skin)
+
+    def __add__(self, other: Any) -> Energy:
+        return Sum((*_terms(self), *_terms(other))) if callable(other) else NotImplemented
+
+    def __radd__(self, other: Any) -> Energy:
+        if isinstance(other, int) and other == 0:  # so that sum(energies) works
+            return self
+        return Sum((*_terms(other), *_terms(self))) if callable(other) else NotImplemented
+
+    def __mul__(self, factor: Any) -> Energy:
+        if callable(factor) or jnp.ndim(factor) != 0:
+            return NotImplemented
+        return Scaled(factor, self)
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> Energy:
+        return Scaled(-1.0, self)
+
+    def __sub__(self, other: Any) -> Energy:
+        return self + (-1.0) * other if isinstance(other, Energy) else NotImplemented
+
+    def _guard(self, structure: Structure, neighbors: NeighborList) -> Array:
+        needs = self.needs
+        return mapping.guard(
+            structure, neighbors, needs.cutoff, needs.triple_cutoff, needs.triple_species, needs.closed
+        )
+
+
+@pytree
+class Sum(Energy):
+    """The sum of several energies."""
+
+    terms: tuple[Energy, ...]
+
+    @property
+    def needs(self) -> Needs:
+        """What serves every term."""
+        return Needs.union(term.needs for term in self.terms)
+
+    def rows(self, structure: Structure, neighbors: NeighborList) -> tuple[mapping.Rows, ...]:
+        """The rows of all terms."""
+        return tuple(row for term in self.terms for row in term.rows(structure, neighbors))
+
+    def __call__(self, structure: Structure, neighbors: NeighborList) -> Array:
+        """The energy in eV, a scalar."""
+        return sum(term(structure, neighbors) for term in self.terms)  # type: ignore[return-value]
+
+    def atomic(self, structure: Structure, neighbors: NeighborList) -> Array:
+        """[n_atoms] in eV."""
+        return sum(term.atomic(structure, neighbors) for term in self.terms)  # type: ignore[return-value]
+
+
+@pytree
+class Scaled(Energy):
+    """An energy times a number."""
+
+    factor: float | Array
+    term: Energy
+
+    @property
+    def needs(self) -> Needs:
+        """What the energy itself needs."""
+        return self.term.needs
+
+    def rows(self, structure: Structure, neighbors: NeighborList) -> tuple[mapping.Rows, ...]:
+        """The rows of the energy, scaled."""
+        return tuple(mapping.Rows(c, self.factor * v) for c, v in self.term.rows(structure, neighbors))
+
+    def __call__(self, structure: Structure, neighbors: NeighborList) -> Array:
+        """The energy in eV, a scalar."""
+        return mapping.cast(self.factor, structure) * self.term(structure, neighbors)
+
+    def atomic(self, structure: Structure, neighbors: NeighborList) -> Array:
+        """[n_atoms] in eV."""
+        return mapping.cast(self.factor, structure) * self.term.atomic(structure, neighbors)
+
+
+@pytree
+class Function(Energy):
+    """A plain Python function of (structure, neighbors) among the terms of a sum.
+
+    Its needs are unknown: a list made by :meth:`neighbor_list` of the sum is long enough for the other terms.
+    """
+
+    function: Callable[[Structure, NeighborList], Array] = static()
+
+    @property
+    def needs(self) -> Needs:
+        """Unknown, so none."""
+        return Needs()
+
+    def __call__(self, structure: Structure, neighbors: NeighborList) -> Array:
+        """The function's value, NaN where the list overflowed."""
+        return self.function(structure, neighbors) * self._guard(structure, neighbors)
+
+    def atomic(self, structure: Structure, neighbors: NeighborList) -> Array:
+        """A function of the whole structure has no energies per atom: raises ValueError."""
+        raise ValueError(f"`atomic` needs energies per atom, which the plain function {self.function} does not give")
+
+
+def _terms(energy: Any) -> tuple[Energy, ...]:
+    if isinstance(energy, Sum):
+        return energy.terms
+    return (energy,) if isinstance(energy, Energy) else (Function(energy),)
