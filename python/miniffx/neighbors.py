@@ -116,11 +116,13 @@ class Needs:
             triple_species=frozenset().union(*(n.triple_species for n in needs)),
         )
 
-    def neighbor_list(self, structure: Structure, skin: float = 0.0) -> NeighborList:
+    def neighbor_list(self, structure: Structure, skin: float = 0.0, capacity: Capacity | None = None) -> NeighborList:
         """The neighbour list with just these pairs and triples."""
-        return jax.tree.map(jnp.asarray, self.host_neighbor_list(structure, skin))
+        return jax.tree.map(jnp.asarray, self.host_neighbor_list(structure, skin, capacity))
 
-    def host_neighbor_list(self, structure: Structure, skin: float = 0.0) -> NeighborList:
+    def host_neighbor_list(
+        self, structure: Structure, skin: float = 0.0, capacity: Capacity | None = None
+    ) -> NeighborList:
         """As :meth:`neighbor_list`, with NumPy arrays as leaves: for batches that go to the device in parts."""
         reach = max(float(np.max(self.cutoff)), float(np.max(self.triple_cutoff or 0.0)))
         request = _Request(
@@ -130,7 +132,7 @@ class Needs:
             triple_species=self.triple_species,
             skin=_checks.non_negative("skin", skin),
         )
-        return _build(structure, request, minimum=None)
+        return _build(structure, request, minimum=capacity)
 
 
 @pytree
@@ -240,7 +242,7 @@ class NeighborList:
             args = (structure,) if structure.positions.ndim == 2 else (self, structure)
             if not self.overflow.any() and bool(covers(*args).all()):
                 return self
-            return jax.tree.map(jnp.asarray, _build(structure, self._request(), minimum=self._capacity()))
+            return jax.tree.map(jnp.asarray, _build(structure, self._request(), minimum=self.capacity))
         return jax.lax.cond(self._covers(structure) & ~self.overflow, lambda: self, lambda: self._rebuild(structure))
 
     def _covers(self, structure: Structure) -> Array:
@@ -277,7 +279,9 @@ class NeighborList:
     def _request(self) -> _Request:
         return _Request(self.cutoff, self.triple_cutoff, self.closed, self.triple_species, self.skin)
 
-    def _capacity(self) -> Capacity:
+    @property
+    def capacity(self) -> Capacity:
+        """The padded sizes; give them to the next list to have it share this one's compiled programs."""
         return Capacity(
             rows=tuple(e.centers.shape[-1] for e in self.environments),
             columns=tuple(e.columns for e in self.environments),
@@ -286,7 +290,7 @@ class NeighborList:
 
     def _rebuild(self, structure: Structure) -> NeighborList:
         """Rebuild inside jit with the capacities as they are: the compiled core through a host callback."""
-        capacity, request = self._capacity(), self._request()
+        capacity, request = self.capacity, self._request()
         centers = [environment.centers for environment in self.environments]
         same = (structure.species_index == self.species_index).all()
 

@@ -46,10 +46,10 @@ class Training:
     """[training]: how to learn."""
 
     optimizer: str = key("adam", "'adam' (mini-batches) or 'lbfgs' (whole set per step)")
-    steps: int = key(10000, "updates of the weights")
+    steps: int = key(12000, "updates of the weights")
     batch_size: int = key(8, "frames per step of adam")
     energy_weight: float = key(1.0, "of squared energy errors, in (eV/atom)^-2")
-    force_weight: float = key(0.1, "of squared force errors, in (eV/Å)^-2; 0 learns energies alone")
+    force_weight: float = key(0.03, "of squared force errors, in (eV/Å)^-2; 0 learns energies alone")
     seed: int = key(0, "of the initial weights, the validation split and the order of batches")
 
 

@@ -52,7 +52,7 @@ def fit_from_config(config: Config) -> mff.NNPotential:
         seed=config.training.seed,
     )
     if validation is not None:
-        print(f"best step     {result.best_step} of {config.training.steps}, by the validation loss")
+        print(f"best step     {result.best_step} of {config.training.steps}, by the validation errors")
 
     folder.mkdir(parents=True, exist_ok=True)
     result.model.save(folder / MODEL)

@@ -40,9 +40,9 @@ def quickstart(folder: Path, seed: int) -> None:
     test.write(folder / "test.extxyz")
     config = Config(
         data=Data(train="train.extxyz", validation=0.1, test="test.extxyz"),
-        descriptors=Descriptors(cutoff=5.0),
+        descriptors=Descriptors(cutoff=4.5),
         network=Network(hidden=[32, 32]),
-        training=Training(steps=6000, seed=seed),
+        training=Training(steps=15000, seed=seed),
         base=folder,
     )
     with replacing(folder / "config.toml") as temporary:

@@ -39,25 +39,28 @@ def _crystals(a: float, rng: np.random.Generator) -> Iterator[tuple[str, ase.Ato
         atoms.positions += rng.normal(scale=amplitude, size=atoms.positions.shape)
         return atoms
 
-    for _ in range(60):
+    def any_volume() -> float:
+        return a * rng.uniform(0.97, 1.03)
+
+    for _ in range(100):
         atoms = bulk("Si", a=a, cubic=True)
-        strain = rng.uniform(-0.06, 0.06, size=(3, 3))
+        strain = rng.uniform(-0.05, 0.05, size=(3, 3))
         atoms.set_cell(atoms.cell.array @ (np.eye(3) + (strain + strain.T) / 2), scale_atoms=True)
-        yield "strained", rattled(atoms, 0.03)
-    for _ in range(40):
-        yield "rattled", rattled(bulk("Si", a=a, cubic=True) * (2, 2, 2), rng.uniform(0.02, 0.25))
+        yield "strained", rattled(atoms, rng.uniform(0.0, 0.05))
+    for _ in range(50):
+        yield "rattled", rattled(bulk("Si", a=any_volume(), cubic=True) * (2, 2, 2), rng.uniform(0.02, 0.12))
     for _ in range(30):
-        atoms = bulk("Si", a=a, cubic=True) * (2, 2, 2)
+        atoms = bulk("Si", a=any_volume(), cubic=True) * (2, 2, 2)
         del atoms[rng.integers(len(atoms))]
-        yield "vacancy", rattled(atoms, rng.uniform(0.02, 0.15))
+        yield "vacancy", rattled(atoms, rng.uniform(0.02, 0.1))
     for number in range(30):
         build, layers = (diamond100, 8) if number % 2 else (diamond111, 6)
-        atoms = build("Si", size=(2, 2, layers), a=a, vacuum=5.0)
-        yield "surface", rattled(atoms, rng.uniform(0.02, 0.15))
+        atoms = build("Si", size=(2, 2, layers), a=any_volume(), vacuum=5.0)
+        yield "surface", rattled(atoms, rng.uniform(0.02, 0.1))
 
 
 def melted(
-    energy: Any, structure: mff.Structure, rng: np.random.Generator, temperature: float = 3500.0
+    energy: Any, structure: mff.Structure, rng: np.random.Generator, temperature: float = 3000.0
 ) -> list[mff.Structure]:
     """40 snapshots, 50 fs apart, of Langevin dynamics at `temperature` in K: the crystal melts."""
     time_step, friction, steps = 1.0, 0.02, 50  # fs, 1/fs
@@ -79,14 +82,14 @@ def melted(
 
         return jax.lax.scan(step, state, noise)[0]
 
-    # In 10 fs no atom moves farther than half the skin: at four times the mean speed it would be 0.5 Å.
+    # A new list every 10 fs: to use up its skin in that time, an atom has to be four times as fast as the mean.
     neighbors = energy.neighbor_list(structure, skin=1.5)
     velocities = jnp.asarray(rng.normal(scale=kick, size=structure.positions.shape), structure.positions.dtype)
     state = (structure, velocities, energy_and_forces(structure, neighbors)[1])
     snapshots = []
     for _ in range(40):
         for _ in range(steps // 10):
-            neighbors = neighbors.update(state[0])
+            neighbors = energy.neighbor_list(state[0], skin=1.5, capacity=neighbors.capacity)
             noise = rng.normal(size=(10, *structure.positions.shape))
             state = run(state, neighbors, jnp.asarray(noise, structure.positions.dtype))
         snapshots.append(state[0])

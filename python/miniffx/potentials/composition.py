@@ -11,7 +11,7 @@ import numpy as np
 
 from miniffx import mapping
 from miniffx._pytree import pytree, static
-from miniffx.neighbors import Array, Needs, NeighborList
+from miniffx.neighbors import Array, Capacity, Needs, NeighborList
 from miniffx.structure import Structure
 
 
@@ -45,9 +45,9 @@ class Energy:
         """The largest distance at which two atoms interact directly, in Å."""
         return float(np.max(self.needs.cutoff))
 
-    def neighbor_list(self, structure: Structure, skin: float = 0.0) -> NeighborList:
+    def neighbor_list(self, structure: Structure, skin: float = 0.0, capacity: Capacity | None = None) -> NeighborList:
         """The list with just the pairs and triples that this energy reads (:func:`miniffx.neighbor_list`)."""
-        return self.needs.neighbor_list(structure, skin)
+        return self.needs.neighbor_list(structure, skin, capacity)
 
     def __add__(self, other: Any) -> Energy:
         return Sum((*_terms(self), *_terms(other))) if callable(other) else NotImplemented

@@ -36,9 +36,10 @@ class FitResult:
     """What a fit gives.
 
     Attributes:
-        model: trained; with validation data, the state that had the lowest validation loss.
+        model: trained; with validation data, the state with the lowest validation score √w_E MAE_E + √w_F MAE_F.
+            (Absolute errors, because a few outliers among few frames decide over squared ones.)
         history: one dict per report: step, seconds, loss, energy_mae, energy_rmse, force_mae, force_rmse (eV/atom,
-            eV/Å), and the same with the prefix ``validation_``.
+            eV/Å), and with the prefix ``validation_`` the same and the score.
         best_step: the step that `model` is from.
     """
 
@@ -141,7 +142,7 @@ def _run(
     """Drive an optimizer, report, and remember the best state."""
     every = max(1, steps // REPORTS)
     history: History = []
-    best_loss, best_step, best_networks = np.inf, 0, model.networks
+    best_score, best_step, best_networks = np.inf, 0, model.networks
     start = time.perf_counter()
     with tqdm(total=steps, disable=not progress, unit="step", dynamic_ncols=True) as bar:
         for step, (networks, recent) in enumerate(states, start=1):
@@ -155,12 +156,13 @@ def _run(
             score = entry["loss"]
             if held_out is not None:
                 held_sums = _measure(model, networks, held_out)
-                score = float(held_sums.loss(weights))
-                entry |= {"validation_loss": score}
-                entry |= {f"validation_{name}": value for name, value in held_sums.errors().items()}
+                errors = held_sums.errors()
+                score = weights.energy**0.5 * errors["energy_mae"] + weights.forces**0.5 * errors.get("force_mae", 0)
+                entry |= {"validation_loss": float(held_sums.loss(weights)), "validation_score": score}
+                entry |= {f"validation_{name}": value for name, value in errors.items()}
             history.append(entry)
-            if held_out is None or score < best_loss:
-                best_loss, best_step, best_networks = score, step, networks
+            if held_out is None or score < best_score:
+                best_score, best_step, best_networks = score, step, networks
             bar.update(step - bar.n)
             bar.set_postfix_str(_summary(entry))
     return FitResult(dataclasses.replace(model, networks=best_networks), history, best_step)

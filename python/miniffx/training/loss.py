@@ -28,7 +28,7 @@ class LossWeights:
     """
 
     energy: float = 1.0
-    forces: float = 0.1
+    forces: float = 0.03
 
     def __post_init__(self) -> None:
         _checks.non_negative("energy", self.energy)

@@ -1,0 +1,203 @@
+"""The command line: what it writes, and one clear line for everything that can be wrong."""
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+
+import numpy as np
+import pytest
+from ase.build import bulk
+
+import miniffx as mff
+from miniffx.cli import main
+from miniffx.cli.config import SECTIONS, Config, describe_keys, read_config, to_toml
+from miniffx.cli.quickstart import compare, energy_volume_curves, equilibrium_lattice_constant
+from miniffx.cli.silicon import silicon_dataset
+from test_training import labelled
+
+CONFIG = """
+[data]
+train = "train.extxyz"
+validation = 0.25
+test = "test.extxyz"
+[descriptors]
+recipe = "behler"
+cutoff = 4.0
+[network]
+hidden = [6]
+[training]
+steps = 150
+[output]
+folder = "out"
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Frames and a config that trains in seconds."""
+    path = tmp_path_factory.mktemp("cli")
+    rng = np.random.default_rng(0)
+    structures = []
+    for _ in range(16):
+        atoms = bulk("Si", a=5.43)
+        atoms.positions += rng.normal(scale=0.1, size=(2, 3))
+        structures.append(mff.Structure.from_ase(atoms))
+    data = labelled(structures)
+    data[:12].write(path / "train.extxyz")
+    data[12:].write(path / "test.extxyz")
+    (path / "config.toml").write_text(CONFIG)
+    return path
+
+
+def run(*arguments, cwd=None):
+    """`python -m miniffx` in a process of its own."""
+    environment = os.environ | {"COLUMNS": "100"}
+    return subprocess.run(
+        [sys.executable, "-m", "miniffx", *map(str, arguments)],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_fit_then_evaluate(folder, capsys):
+    assert main(["fit", str(folder / "config.toml")]) == 0
+    printed = capsys.readouterr().out
+    out = folder / "out"
+    assert sorted(item.name for item in out.iterdir()) == [
+        "convergence.png",
+        "errors.json",
+        "history.json",
+        "model.safetensors",
+        "parity.png",
+    ]
+    errors = json.loads((out / "errors.json").read_text())
+    assert set(errors) == {"train", "validation", "test"}
+    test = mff.evaluate(mff.load(out / "model.safetensors"), mff.Dataset.read(folder / "test.extxyz"))
+    assert errors["test"]["force_mae"] == pytest.approx(test.force_mae, rel=1e-9)
+    assert f"{1e3 * test.force_mae:.1f}" in printed
+    assert json.loads((out / "history.json").read_text())[-1]["step"] == 150
+    assert (out / "parity.png").read_bytes().startswith(b"\x89PNG")
+
+    assert main(["evaluate", str(out / "model.safetensors"), str(folder / "test.extxyz")]) == 0
+    assert str(test) in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("steps = 150", "stepps = 150", "unknown key in [training]: `stepps`; did you mean `steps`?"),
+        ("[network]", "[networks]", "unknown section: `networks`; did you mean `network`?"),
+        ("steps = 150", 'steps = "many"', "`training.steps` must be a whole number, got 'many'"),
+        ("steps = 150", "steps = 1.5", "`training.steps` must be a whole number, got 1.5"),
+        ("steps = 150", "steps = true", "`training.steps` must be a whole number, got True"),
+        ("steps = 150", "steps = 0", "`training.steps` must be positive, got 0"),
+        ("hidden = [6]", "hidden = 6", "`network.hidden` must be a list of whole numbers, got 6"),
+        ("hidden = [6]", "hidden = [6, -1]", "`network.hidden` must be positive widths, got [6, -1]"),
+        ("hidden = [6]", 'activation = "tan"', "`network.activation` must be one of tanh,"),
+        ("cutoff = 4.0", "cutoff = -4", "`descriptors.cutoff` must be positive, in Å, got -4.0"),
+        ("cutoff = 4.0", "cutoff = nan", "`descriptors.cutoff` must be positive, in Å, got nan"),
+        ('recipe = "behler"', 'recipe = "best"', "`descriptors.recipe` must be one of default, behler, got 'best'"),
+        ("validation = 0.25", "validation = 1.0", "`data.validation` must be in [0, 1) or a file, got 1.0"),
+        ("validation = 0.25", "validation = 0.01", "`fraction` must leave frames in both parts"),
+        ('"train.extxyz"', '"gone.extxyz"', "`data.train` must be a file, got gone.extxyz, which does not exist"),
+        ('train = "train.extxyz"', "", "`data.train` must be a file, got ''"),
+        ("[data]", "data = 3\n[data2]", "`data` must be a section, got 3"),
+        ("steps = 150", "steps = ", "is not valid TOML"),
+        ('folder = "out"', 'folder = "train.extxyz"', "`output.folder` must be a folder, got"),
+    ],
+)
+def test_a_bad_config_is_one_clear_line(folder, tmp_path, capsys, old, new, message):
+    for name in ("train.extxyz", "test.extxyz"):
+        (tmp_path / name).symlink_to(folder / name)
+    assert old in CONFIG
+    (tmp_path / "config.toml").write_text(CONFIG.replace(old, new, 1))
+    before = sorted(tmp_path.iterdir())
+    assert main(["fit", str(tmp_path / "config.toml")]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("miniffx: error: ")
+    assert captured.err.count("\n") == 1
+    assert message in captured.err
+    assert sorted(tmp_path.iterdir()) == before  # nothing written half
+
+
+def test_test_frames_of_another_species_are_refused_before_training(folder, tmp_path, capsys):
+    (tmp_path / "train.extxyz").symlink_to(folder / "train.extxyz")
+    germanium = mff.Structure.from_ase(bulk("Ge", a=5.66))
+    mff.Dataset([mff.Frame(germanium, -8.0, np.zeros((2, 3)))]).write(tmp_path / "test.extxyz")
+    (tmp_path / "config.toml").write_text(CONFIG)
+    assert main(["fit", str(tmp_path / "config.toml")]) == 2
+    assert "`data.test` must hold only species of `data.train` (Si), got Ge" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_and_damaged_files_are_one_clear_line(folder, tmp_path):
+    result = run("evaluate", tmp_path / "no.safetensors", folder / "test.extxyz")
+    assert result.returncode == 2
+    assert result.stderr == (
+        f"miniffx: error: `path` must be a model file, got {tmp_path / 'no.safetensors'}, which does not exist\n"
+    )
+    (tmp_path / "bad.safetensors").write_bytes(b"nonsense")
+    result = run("evaluate", tmp_path / "bad.safetensors", folder / "test.extxyz")
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1
+    assert "bad.safetensors is not a readable model file" in result.stderr
+    assert run("fit", tmp_path / "no.toml").returncode == 2
+    assert run("fit").returncode == 2
+
+
+def test_help_and_version():
+    result = run("--help")
+    assert result.returncode == 0
+    for command in ("quickstart", "fit", "evaluate"):
+        assert command in result.stdout
+    assert run("--version").stdout.strip() == f"miniffx {mff.__version__}"
+    assert run().returncode == 2
+    assert run("trian").returncode == 2
+
+
+def test_the_list_of_keys_is_a_valid_config(tmp_path):
+    tree = tomllib.loads(describe_keys())
+    assert set(tree) == set(SECTIONS)
+    (tmp_path / "train.extxyz").write_text("")
+    text = describe_keys().replace('train = ""', 'train = "train.extxyz"')
+    (tmp_path / "config.toml").write_text(text)
+    config = read_config(tmp_path / "config.toml")
+    assert config.training == Config().training
+    config.network.hidden = [7]
+    (tmp_path / "again.toml").write_text(to_toml(config))
+    assert read_config(tmp_path / "again.toml") == config
+
+
+# -- the parts of the quickstart ------------------------------------------------------------------------------
+
+
+def test_quickstart_data_are_of_many_kinds_and_labelled_right():
+    energy = mff.potentials.stillinger_weber("Si")
+    data = silicon_dataset(energy, 5.431, seed=0)
+    assert {frame.group for frame in data} == {"strained", "rattled", "vacancy", "surface", "molten"}
+    strained = mff.Dataset(frame for frame in data if frame.group == "strained")
+    assert mff.evaluate(energy, strained).force_mae < 1e-12
+    surfaces = [frame for frame in data if frame.group == "surface"]
+    assert all(frame.structure.pbc == (True, True, False) for frame in surfaces)
+    molten = [frame for frame in data if frame.group == "molten"]
+    crystal = mff.Structure.from_ase(bulk("Si", a=5.431, cubic=True) * (2, 2, 2))
+    moved = np.linalg.norm(molten[-1].structure.positions - np.asarray(crystal.positions), axis=1)
+    assert np.sqrt((moved**2).mean()) > 1.0  # Å: far beyond vibrations
+
+
+def test_comparison_of_a_potential_with_itself():
+    energy = mff.potentials.stillinger_weber("Si")
+    lattice_constant = equilibrium_lattice_constant(energy)
+    assert lattice_constant == pytest.approx(5.431, abs=5e-4)
+    table = compare(energy, energy)
+    assert f"{lattice_constant:.4f}" in table
+    assert "-4.3366" in table
+    assert "151.4" in table
+    assert table.count("0.00%") == 5
+    lines = energy_volume_curves(energy, energy).axes[0].get_lines()
+    np.testing.assert_allclose(lines[0].get_ydata(), lines[1].get_ydata())
+    assert lines[0].get_xdata()[np.argmin(lines[0].get_ydata())] == pytest.approx(5.431**3 / 8, rel=0.02)
