@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from miniffx import _checks, geometry
-from miniffx.neighbors import Array, Environments, NeighborList
+from miniffx.neighbors import Array, Environments, Needs, NeighborList
 from miniffx.structure import Structure
 
 PairFunction = Callable[[Array], Array]  # f(r), r [...] in Å
@@ -177,18 +177,15 @@ def cast(tree: Any, structure: Structure) -> Any:
 def guard(
     structure: Structure,
     neighbors: NeighborList,
-    cutoff: Any,
-    triple_cutoff: Any = None,
-    triple_species: frozenset[tuple[str, str, str]] = frozenset(),
-    closed: bool = True,
+    needs: Needs,
 ) -> Array:
     """1 where the list can serve, NaN where it overflowed or is too short: multiply every energy by it.
 
     A product, because it carries the NaN into derivatives too.
 
     Raises:
-        ValueError: the list belongs to other labels, is shorter than `cutoff` or `triple_cutoff`, or lacks
-            triples that are needed. Where a cutoff is traced, the guard is NaN instead.
+        ValueError: the list belongs to other labels, is shorter than needed, or lacks triples that are
+            needed. Where a cutoff is traced, the guard is NaN instead.
     """
     if structure.positions.ndim != 2:
         raise ValueError(
@@ -203,17 +200,17 @@ def guard(
             f"`neighbors` must be built for {structure.n_atoms} atoms, got {neighbors.positions.shape[-2]}"
         )
     valid = ~jnp.asarray(neighbors.overflow)
-    valid &= _reaches("cutoff", cutoff, neighbors.cutoff)
-    relevant = {kind for kind in triple_species if set(kind) <= set(structure.labels)}
-    if triple_cutoff is not None and relevant:
+    valid &= _reaches("cutoff", needs.cutoff, neighbors.cutoff)
+    relevant = {kind for kind in needs.triple_species if set(kind) <= set(structure.labels)}
+    if needs.triple_cutoff is not None and relevant:
         listed = neighbors.triple_species
         if neighbors.triple_cutoff is None:
-            raise ValueError(f"`neighbors` must hold triples up to {triple_cutoff} Å, got a list without triples")
+            raise ValueError(f"`neighbors` must hold triples up to {needs.triple_cutoff} Å, got a list without triples")
         if listed is not None and not relevant <= listed:
             raise ValueError(f"`neighbors` must hold the triples {sorted(relevant - listed)}, got {sorted(listed)}")
-        if neighbors.closed and not closed:
+        if neighbors.closed and not needs.closed:
             raise ValueError("`neighbors` must hold open triples, got a list of closed ones")
-        valid &= _reaches("triple_cutoff", triple_cutoff, neighbors.triple_cutoff)
+        valid &= _reaches("triple_cutoff", needs.triple_cutoff, neighbors.triple_cutoff)
     return jnp.where(valid, 1, jnp.nan).astype(structure.positions.dtype)
 
 

@@ -38,7 +38,7 @@ class Network:
     """[network]: one per species."""
 
     hidden: list[int] = key([48, 48], "widths of the hidden layers")
-    activation: str = key("tanh", "tanh, sigmoid, softplus, silu, relu or linear")
+    activation: str = key("tanh", "tanh, sigmoid, softplus, silu, relu, linear or another of miniffx.MLP")
 
 
 @dataclass

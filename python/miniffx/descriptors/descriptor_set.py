@@ -10,8 +10,8 @@ import jax.numpy as jnp
 
 from miniffx import geometry, mapping
 from miniffx._pytree import pytree
-from miniffx.descriptors.descriptor import Angular, Descriptor, Radial
-from miniffx.neighbors import Array, Environments, Needs, NeighborList
+from miniffx.descriptors.descriptor import Descriptor
+from miniffx.neighbors import Array, Capacity, Environments, Needs, NeighborList
 from miniffx.structure import Structure
 
 
@@ -67,9 +67,9 @@ class DescriptorSet:
         """The largest cutoff in Å."""
         return self.needs.cutoff
 
-    def neighbor_list(self, structure: Structure, skin: float = 0.0) -> NeighborList:
+    def neighbor_list(self, structure: Structure, skin: float = 0.0, capacity: Capacity | None = None) -> NeighborList:
         """The list with just the pairs and triples that these descriptors read."""
-        return self.needs.neighbor_list(structure, skin)
+        return self.needs.neighbor_list(structure, skin, capacity)
 
     def __call__(self, structure: Structure, neighbors: NeighborList) -> Array:
         """[n_atoms, n_descriptors]: row i holds the descriptors of atom i's species in order, then zeros.
@@ -77,16 +77,18 @@ class DescriptorSet:
         Raises:
             ValueError: the list cannot serve (inside jit, on overflow: NaN).
         """
+        guard = self.guard(structure, neighbors)
         result = jnp.zeros((structure.n_atoms, self.n_descriptors), structure.positions.dtype)
         for label in self.species:
             environments = mapping.environments_of(label, neighbors)
             if environments is not None:
                 features = self.features(label, structure, neighbors)
                 result = result.at[environments.centers, : features.shape[1]].set(features, mode="drop")
-        needs = self.needs
-        return result * mapping.guard(
-            structure, neighbors, needs.cutoff, needs.triple_cutoff, needs.triple_species, needs.closed
-        )
+        return result * guard
+
+    def guard(self, structure: Structure, neighbors: NeighborList) -> Array:
+        """1 where the list can serve, else NaN or ValueError (:func:`miniffx.mapping.guard`)."""
+        return mapping.guard(structure, neighbors, self.needs)
 
     def features(self, label: str, structure: Structure, neighbors: NeighborList) -> Array:
         """[rows, len(of(label))] descriptors of the atoms of one species, row by row of their environments."""
@@ -108,7 +110,7 @@ class DescriptorSet:
         columns: dict[int, Array] = {}
         for indices, group in _groups(mapping.cast(self.of(label), structure)):
             evaluate = partial(_evaluate, displacements=displacements, environments=environments, labels=labels)
-            columns.update(zip(indices, jax.vmap(evaluate)(group), strict=True))
+            columns.update(zip(indices, jax.vmap(evaluate, axis_size=len(indices))(group), strict=True))
         return jnp.stack([columns[index] for index in range(len(columns))], axis=-1)
 
     def jacobian(
@@ -126,7 +128,7 @@ class DescriptorSet:
             def total(vectors: Array, one: Descriptor) -> Array:
                 return _evaluate(one, vectors, environments, labels).sum()
 
-            slopes = jax.vmap(jax.grad(total), in_axes=(None, 0))(displacements, group)
+            slopes = jax.vmap(jax.grad(total), in_axes=(None, 0), axis_size=len(indices))(displacements, group)
             columns.update(zip(indices, slopes, strict=True))
         return jnp.stack([columns[index] for index in range(len(columns))], axis=1)
 
@@ -146,14 +148,4 @@ def _evaluate(
     descriptor: Descriptor, displacements: Array, environments: Environments, labels: tuple[str, ...]
 ) -> Array:
     """[rows] values of one descriptor."""
-    if not set(descriptor.species) <= set(labels):  # neighbours that the structure does not have
-        return jnp.zeros(displacements.shape[0], displacements.dtype)
-    if isinstance(descriptor, Radial):
-        neighbor = labels.index(descriptor.species[1])
-        return mapping.sum_over_pairs(descriptor.formula, displacements, environments, neighbor, descriptor.cutoff)
-    if isinstance(descriptor, Angular):
-        kind, formula = mapping.ordered_kind(descriptor.formula, descriptor.species[1:], labels)
-        return mapping.sum_over_triples(
-            formula, displacements, environments, kind, descriptor.cutoff, descriptor.closed
-        )
-    raise TypeError(f"a descriptor is Radial or Angular, got {type(descriptor).__name__}")
+    return descriptor.sums(displacements, environments, labels)

@@ -6,23 +6,31 @@ import jax.numpy as jnp
 
 from miniffx import _checks
 from miniffx._pytree import pytree, static
-from miniffx.descriptors.cutoffs import cosine
-from miniffx.descriptors.descriptor import Angular
+from miniffx.descriptors.descriptor import Angular, Screened
 from miniffx.geometry import power
 from miniffx.neighbors import Array
 
 
 @pytree
-class G4(Angular):
-    """G_i = 2^(1−ζ) Σ_{j<k} (1 + λ cos θ)^ζ exp(−η (r_ij² + r_ik² + r_jk²)) f_c(r_ij) f_c(r_ik) f_c(r_jk).
+class G4(Screened, Angular):
+    """G_i = 2^(1−ζ) Σ_{j<k} (1 + λ cos θ)^ζ exp(−η Σ (r − r_s)²) f_c(r_ij) f_c(r_ik) f_c(r_jk).
 
-    Each unordered pair of neighbours counts once.
+    The sum in the exponent is over the three distances. Each unordered pair of neighbours counts once.
 
-    Source: J. Behler, J. Chem. Phys. 134, 074106 (2011), doi:10.1063/1.3553717, equation 8.
+    Source: J. Behler, J. Chem. Phys. 134, 074106 (2011), doi:10.1063/1.3553717, equation 8; n2p2's type 3, from which
+    the shift r_s comes.
 
     Args:
         eta: η, Å⁻². zeta: ζ > 0 (static). lam: λ, +1 or −1. cutoff: Å, of all three distances.
-        species: centre and the two neighbours, in any order.
+        species: centre and the two neighbours, in any order. r_shift: r_s, Å.
+        cutoff_function, cutoff_alpha: f_c, see :mod:`miniffx.descriptors.cutoffs`.
+
+    >>> import miniffx as mff
+    >>> G4 = mff.descriptors.G4(eta=0.0, zeta=1, lam=1.0, cutoff=6.0, species=("O", "H", "H"))
+    >>> water = mff.Structure.create([[0, 0, 0], [3.0, 0, 0], [0, 3.0, 0]], ["O", "H", "H"])
+    >>> ds = mff.descriptors.DescriptorSet([G4])
+    >>> round(float(ds(water, ds.neighbor_list(water))[0, 0]), 4)
+    0.0493
     """
 
     eta: float | Array
@@ -30,14 +38,16 @@ class G4(Angular):
     lam: float | Array
     cutoff: float = static()
     species: tuple[str, str, str] = static()
+    r_shift: float | Array = 0.0
+    cutoff_function: str = static(default="cosine")
+    cutoff_alpha: float = static(default=0.0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "zeta", _checks.positive("zeta", self.zeta))
 
     def formula(self, r1: Array, r2: Array, r3: Array, cos_theta: Array) -> Array:
-        """2^(1−ζ) (1 + λ cos θ)^ζ exp(−η (r₁² + r₂² + r₃²)) f_c(r₁) f_c(r₂) f_c(r₃)."""
+        """2^(1−ζ) (1 + λ cos θ)^ζ exp(−η ((r₁ − r_s)² + (r₂ − r_s)² + (r₃ − r_s)²)) f_c(r₁) f_c(r₂) f_c(r₃)."""
         angular = 2 ** (1 - self.zeta) * power(1 + self.lam * cos_theta, self.zeta)
-        radial = jnp.exp(-self.eta * (r1**2 + r2**2 + r3**2))
-        screens = cosine(r1, self.cutoff) * cosine(r2, self.cutoff) * cosine(r3, self.cutoff)
-        return angular * radial * screens
+        squares = (r1 - self.r_shift) ** 2 + (r2 - self.r_shift) ** 2 + (r3 - self.r_shift) ** 2
+        return angular * jnp.exp(-self.eta * squares) * (self.screen(r1) * self.screen(r2) * self.screen(r3))

@@ -36,6 +36,8 @@ def behler_set(
     """
     if angular not in ("G4", None):
         raise ValueError(f"`angular` must be 'G4' or None, got {angular!r}")
+    if not isinstance(n_radial, int) or n_radial < 1:
+        raise ValueError(f"`n_radial` must be a positive integer, got {n_radial!r}")
     structures, labels = _structures(dataset)
     cutoff = _checks.positive("cutoff", cutoff)
     shortest = shortest_distances(structures, cutoff)

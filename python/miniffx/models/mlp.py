@@ -17,6 +17,11 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "silu": jax.nn.silu,
     "relu": jax.nn.relu,
     "linear": lambda x: x,
+    "gaussian": lambda x: jnp.exp(-0.5 * x**2),
+    "cosine": jnp.cos,
+    "reverse_sigmoid": lambda x: jax.nn.sigmoid(-x),
+    "exponential": lambda x: jnp.exp(-x),
+    "square": lambda x: x**2,
 }
 
 
@@ -27,16 +32,33 @@ class MLP:
     Attributes:
         weights: matrices [n_in, n_out], one per layer; the last has one column.
         biases: vectors [n_out], one per layer, or () where the network has none.
-        activation: "tanh", "sigmoid", "softplus", "silu", "relu" or "linear", between the layers (static).
+        activation: between the layers: "tanh", "sigmoid" 1/(1 + exp(−x)), "softplus", "silu", "relu", "linear",
+            "gaussian" exp(−x²/2), "cosine", "reverse_sigmoid" 1 − 1/(1 + exp(−x)), "exponential" exp(−x) or "square".
+            Or a tuple with one name for every layer, that of the output included (static).
     """
 
     weights: tuple[Array, ...]
     biases: tuple[Array, ...]
-    activation: str = static(default="tanh")
+    activation: str | tuple[str, ...] = static(default="tanh")
 
     def __post_init__(self) -> None:
-        if self.activation not in ACTIVATIONS:
-            raise ValueError(f"`activation` must be one of {', '.join(ACTIVATIONS)}, got {self.activation!r}")
+        names = self.activation
+        if not isinstance(names, str):
+            object.__setattr__(self, "activation", names := tuple(names))
+            if isinstance(self.weights, tuple) and len(names) != len(self.weights):
+                raise ValueError(
+                    f"`activation` must be one name, or one for each of {len(self.weights)} layers, got {names}"
+                )
+        for name in (names,) if isinstance(names, str) else names:
+            if name not in ACTIVATIONS:
+                raise ValueError(f"`activation` must be one of {', '.join(ACTIVATIONS)}, got {name!r}")
+
+    @property
+    def activations(self) -> tuple[str, ...]:
+        """The name of the activation of every layer; one name stands for all but the last, which is then linear."""
+        if isinstance(self.activation, str):
+            return (self.activation,) * (len(self.weights) - 1) + ("linear",)
+        return self.activation
 
     @classmethod
     def init(
@@ -44,7 +66,7 @@ class MLP:
         key: Array,
         n_inputs: int,
         hidden: Sequence[int] = (24, 24),
-        activation: str = "tanh",
+        activation: str | Sequence[str] = "tanh",
         bias: bool = True,
     ) -> MLP:
         """Random weights of variance 1/n_in (LeCun), biases 0.
@@ -53,7 +75,7 @@ class MLP:
             key: from :func:`jax.random.key`.
             n_inputs: number of features.
             hidden: widths of the hidden layers; () makes a linear map.
-            activation: between the layers.
+            activation: between the layers, or one for every layer.
             bias: whether layers have biases.
 
         >>> import jax, miniffx as mff
@@ -69,18 +91,17 @@ class MLP:
         return cls(
             weights=tuple(jax.random.normal(k, (n, m)) / jnp.sqrt(n) for k, n, m in layers),
             biases=tuple(jnp.zeros(m) for _, _, m in layers) if bias else (),
-            activation=activation,
+            activation=activation if isinstance(activation, str) else tuple(activation),
         )
 
     def __call__(self, features: Array) -> Array:
         """[..., n_inputs] to [...]."""
         x = features
-        for layer, weights in enumerate(self.weights):
-            if layer:
-                x = ACTIVATIONS[self.activation](x)
+        for layer, (weights, activation) in enumerate(zip(self.weights, self.activations, strict=True)):
             x = jnp.matmul(x, weights, precision=jax.lax.Precision.HIGHEST)
             if self.biases:
                 x = x + self.biases[layer]
+            x = ACTIVATIONS[activation](x)
         return x[..., 0]
 
     @property

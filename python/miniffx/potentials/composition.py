@@ -71,10 +71,7 @@ class Energy:
         return self + (-1.0) * other if isinstance(other, Energy) else NotImplemented
 
     def _guard(self, structure: Structure, neighbors: NeighborList) -> Array:
-        needs = self.needs
-        return mapping.guard(
-            structure, neighbors, needs.cutoff, needs.triple_cutoff, needs.triple_species, needs.closed
-        )
+        return mapping.guard(structure, neighbors, self.needs)
 
 
 @pytree

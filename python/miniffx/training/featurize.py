@@ -133,8 +133,7 @@ def _features(
 ) -> dict[str, SpeciesFeatures]:
     """The features of one structure, per species."""
     result = {}
-    needs = descriptors.needs
-    guard = mapping.guard(structure, neighbors, needs.cutoff, needs.triple_cutoff, needs.triple_species, needs.closed)
+    guard = descriptors.guard(structure, neighbors)
     for label, environments in zip(neighbors.labels, neighbors.environments, strict=True):
         if not descriptors.of(label):
             continue

@@ -1,0 +1,147 @@
+"""input.nn: keywords with values, one per line; everything after # or ! is a comment."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+ONCE = _words(
+    """
+    number_of_elements elements cutoff_type scale_symmetry_functions scale_symmetry_functions_sigma
+    center_symmetry_functions scale_min_short scale_max_short global_hidden_layers_short global_nodes_short
+    global_activation_short normalize_nodes mean_energy conv_energy conv_length nnp_type nnp_gen nn_type_short
+    """
+)
+OFTEN = _words("symfunction_short atom_energy element_hidden_layers_short element_nodes_short element_activation_short")
+# What n2p2 and RuNNer read to train, to select data, to report: nothing of it changes a prediction.
+IGNORED = _words(
+    """
+    analyze_composition analyze_error calculate_forces calculate_hessian calculate_stress data_clustering
+    decoupling_type element_decoupled_kalman energy_threshold epochs find_contradictions fitting_unit force_threshold
+    force_update_scaling force_weight gradient_adam_beta1 gradient_adam_beta2 gradient_adam_epsilon gradient_adam_eta
+    gradient_eta gradient_type growth_mode jacobian_mode joint_energy_force_update kalman_damp_force kalman_damp_short
+    kalman_epsilon kalman_eta kalman_etamax kalman_etatau kalman_lambda_short kalman_nue_short kalman_q0 kalman_qmin
+    kalman_qtau kalman_type main_error_metric max_energy max_force memorize_symfnc_results mix_all_points
+    nguyen_widrow_weights_short normalize_data_set noise_energy noise_force optmode_short_energy optmode_short_force
+    parallel_mode points_in_memory precondition_weights print_all_short_weights print_convergence_vector
+    print_date_and_time print_force_components print_mad random_number_type random_order_training random_seed
+    read_kalman_matrices regularize_fit_param remove_atom_energies repeated_energy_update reset_kalman restrict_weights
+    rmse_threshold_energy rmse_threshold_force rmse_threshold_trials rmse_threshold_trials_energy
+    rmse_threshold_trials_force runner_mode save_kalman_matrices selection_mode selection_mode_energy
+    selection_mode_force separate_kalman_short short_energy_error_threshold short_energy_fraction short_energy_group
+    short_force_error_threshold short_force_fraction short_force_group task_batch_size_energy task_batch_size_force
+    test_fraction update_single_element update_strategy updater_type use_atom_energies use_noisematrix
+    use_old_weights_short use_short_forces use_short_nn use_systematic_weights_short weight_analysis weights_max
+    weights_min write_neuronstats write_pdb write_pov write_pwscf write_symfunctions write_temporary_weights
+    write_trainforces write_trainlog write_trainpoints write_unformatted write_weights_epoch write_xyz
+    """
+)
+SUPPORTED_VALUES = {  # of keywords that choose between kinds of potentials
+    "nnp_type": ("2", "2g", "2g-hdnnp", "hdnnp_2g", "short", "short-range"),
+    "nnp_gen": ("2",),
+    "nn_type_short": ("1",),
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A keyword with its values, and where it stands."""
+
+    path: Path
+    line: int
+    keyword: str
+    values: tuple[str, ...]
+
+    def error(self, message: str) -> ValueError:
+        """A ValueError that names file, line and keyword."""
+        return ValueError(f"{self.path}, line {self.line}: `{self.keyword}` {message}")
+
+    def expect(self, least: int, most: int | None = None) -> Entry:
+        """The entry itself; ValueError unless it has that many values."""
+        most = least if most is None else most
+        if not least <= len(self.values) <= most:
+            wanted = str(least) if least == most else f"{least} to {most}"
+            raise self.error(f"must have {wanted} values, got {len(self.values)}: {' '.join(self.values)!r}")
+        return self
+
+    def number(self, index: int = 0) -> float:
+        """One of the values as a finite number."""
+        try:
+            number = float(self.values[index].replace("d", "e").replace("D", "E"))  # Fortran's exponents
+        except ValueError as error:
+            raise self.error(f"must have a number as value {index + 1}, got {self.values[index]!r}") from error
+        if not math.isfinite(number):
+            raise self.error(f"must have finite values, got {self.values[index]!r}")
+        return number
+
+    def integer(self, index: int = 0) -> int:
+        """One of the values as a whole number."""
+        try:
+            return int(self.values[index])
+        except ValueError as error:
+            raise self.error(f"must have a whole number as value {index + 1}, got {self.values[index]!r}") from error
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The keywords of an input.nn that a prediction depends on."""
+
+    path: Path
+    entries: dict[str, tuple[Entry, ...]]
+
+    def __contains__(self, keyword: str) -> bool:
+        return keyword in self.entries
+
+    def get(self, keyword: str) -> Entry | None:
+        """A keyword that may stand once."""
+        return self.entries[keyword][0] if keyword in self.entries else None
+
+    def need(self, keyword: str) -> Entry:
+        """A keyword that must stand once."""
+        if keyword not in self.entries:
+            raise ValueError(f"{self.path} must hold the keyword `{keyword}`, which is missing")
+        return self.entries[keyword][0]
+
+    def all(self, keyword: str) -> tuple[Entry, ...]:
+        """A keyword that may stand any number of times, in the order of the file."""
+        return self.entries.get(keyword, ())
+
+
+def read_settings(path: Path) -> Settings:
+    """Read an input.nn.
+
+    Raises:
+        ValueError: no such file, unknown keywords, keywords that ask for something else than a short-range potential
+            of atomic networks, the same keyword twice; the message names file, line and keyword.
+    """
+    entries: dict[str, list[Entry]] = {}
+    for number, line in enumerate(read_lines(path), start=1):
+        keyword, *values = line.split("#")[0].split("!")[0].split() or [""]
+        if not keyword:
+            continue
+        entry = Entry(path, number, keyword, tuple(values))
+        if keyword not in ONCE | OFTEN | IGNORED:
+            raise entry.error("is not supported: it is unknown, or asks for something that the library does not have")
+        if keyword in entries and keyword not in OFTEN:
+            raise entry.error(f"must stand once, but stands in line {entries[keyword][0].line} already")
+        supported = SUPPORTED_VALUES.get(keyword)
+        if supported is not None and entry.expect(1).values[0].lower() not in supported:
+            raise entry.error(f"must be {' or '.join(supported)}, other kinds are not supported, got {values[0]!r}")
+        entries.setdefault(keyword, []).append(entry)
+    return Settings(path, {keyword: tuple(found) for keyword, found in entries.items()})
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file; ValueError where there is none."""
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError as error:
+        raise ValueError(f"{path} does not exist") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} could not be read: {error}") from error
