@@ -18,6 +18,7 @@
 #include "miniffx/parallel.hpp"
 #include "miniffx/rows.hpp"
 #include "miniffx/triples.hpp"
+#include "xla.hpp"
 
 namespace py = pybind11;
 
@@ -237,6 +238,10 @@ PYBIND11_MODULE(_core, module) {
     using miniffx::Pairs;
     module.doc() = "The compiled neighbour core of miniffx. Conventions: cpp/include/miniffx/pairs.hpp";
     module.attr("has_openmp") = miniffx::has_openmp();
+    module.attr("xla_ffi_version") = miniffx::xla_ffi_version();
+    module.def(
+        "xla_update_handler", [] { return py::capsule(miniffx::xla_update_handler()); },
+        "The handler behind a neighbour list's update inside jit, for jax.ffi.register_ffi_target.");
     module.def("max_threads", &miniffx::max_threads, "Threads used when `threads` is 0.");
 
     const auto self_view = [](auto member, py::ssize_t columns) {

@@ -1,12 +1,37 @@
 #include "miniffx/parallel.hpp"
 
 #include <algorithm>
+#include <cstdlib>
+#include <exception>
+#include <mutex>
 #include <stdexcept>
 #include <string>
+#include <system_error>
+#include <thread>
+#include <vector>
 
 #include "parallel_for.hpp"
 
+#ifdef _OPENMP
+#include <omp.h>
+#ifndef _WIN32
+#include <pthread.h>
+#endif
+#endif
+
 namespace miniffx {
+
+namespace {
+
+#ifdef _OPENMP
+// GCC's OpenMP waits for ever for the threads that a forked child does not have: a child starts its own instead.
+bool in_forked_child = false;
+#ifndef _WIN32
+const int watch_forks = pthread_atfork(nullptr, nullptr, [] { in_forked_child = true; });
+#endif
+#endif
+
+}  // namespace
 
 bool has_openmp() noexcept {
 #ifdef _OPENMP
@@ -18,10 +43,16 @@ bool has_openmp() noexcept {
 
 int max_threads() noexcept {
 #ifdef _OPENMP
-    return omp_get_max_threads();
+    static const int most = std::max(1, omp_get_max_threads());
 #else
-    return 1;
+    static const int most = [] {
+        const char* wanted = std::getenv("OMP_NUM_THREADS");
+        const long number = wanted == nullptr ? 0 : std::strtol(wanted, nullptr, 10);
+        if (number > 0) return static_cast<int>(std::min(number, 1024L));
+        return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+    }();
 #endif
+    return most;
 }
 
 int thread_count(int requested, std::int64_t items, std::int64_t items_per_thread) {
@@ -31,8 +62,39 @@ int thread_count(int requested, std::int64_t items, std::int64_t items_per_threa
     }
     constexpr std::int64_t kMost = 1024;
     const std::int64_t useful = requested > 0 ? items : items / items_per_thread;
-    const std::int64_t wanted = has_openmp() ? (requested > 0 ? requested : max_threads()) : 1;
+    const std::int64_t wanted = requested > 0 ? requested : max_threads();
     return static_cast<int>(std::max<std::int64_t>(1, std::min({wanted, useful, kMost})));
+}
+
+void on_threads(int threads, const std::function<void(int)>& work) {
+    std::exception_ptr error;
+    std::mutex mutex;
+    const auto guarded = [&](int thread) {
+        try {
+            work(thread);
+        } catch (...) {
+            const std::lock_guard<std::mutex> lock(mutex);
+            if (!error) error = std::current_exception();
+        }
+    };
+#ifdef _OPENMP
+    if (!in_forked_child) {
+#pragma omp parallel num_threads(threads)
+        guarded(omp_get_thread_num());
+    } else
+#endif
+    {
+        std::vector<std::thread> others;
+        others.reserve(static_cast<std::size_t>(std::max(threads, 1)));
+        try {
+            for (int thread = 1; thread < threads; ++thread) others.emplace_back(guarded, thread);
+        } catch (const std::system_error&) {
+            // The threads that there are do all of the work.
+        }
+        guarded(0);
+        for (std::thread& other : others) other.join();
+    }
+    if (error) std::rethrow_exception(error);
 }
 
 }  // namespace miniffx

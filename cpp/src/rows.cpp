@@ -44,6 +44,11 @@ std::int64_t most_pairs(const Pairs& pairs) {
     return most;
 }
 
+// Whether all atoms are of species 0: no species then has to be looked up.
+bool is_single(const Pairs& pairs, const std::int32_t* species, std::size_t n_species) {
+    return n_species == 1 && std::all_of(species, species + pairs.n_atoms, [](std::int32_t s) { return s == 0; });
+}
+
 // One thread's view of the neighbours of one centre: the pair in each column, and those near enough for
 // triples.
 struct Scratch {
@@ -81,30 +86,44 @@ void combine(const Scratch& scratch, const Kind& kind, const Visit& visit) {
 }
 
 // Writes one row's pairs, and scratch.pair. Returns whether something did not fit. center < 0: a padding row.
+// `single`: all atoms are of the one species that there is, so that a row is a stretch of the pairs.
 bool fill_pairs(const Pairs& pairs, const std::int32_t* species, const RowTarget& target, std::size_t n_species,
-                std::int64_t row, std::int64_t center, Scratch& scratch) {
+                std::int64_t row, std::int64_t center, bool single, Scratch& scratch) {
     const std::int64_t width = target.columns[n_species];
     std::int32_t* neighbors = target.neighbors + row * width;
     std::int32_t* shifts = target.shifts + row * width * 3;
     std::int32_t* counts = target.counts + row * static_cast<std::int64_t>(n_species);
-    std::fill_n(neighbors, width, static_cast<std::int32_t>(std::max<std::int64_t>(center, 0)));
-    std::fill_n(shifts, 3 * width, 0);
     std::fill_n(counts, n_species, 0);
-    if (center < 0) return false;
-
     bool overflow = false;
-    for (std::int64_t p = pairs.offsets[center]; p < pairs.offsets[center + 1]; ++p) {
-        const std::int32_t b = species[pairs.j[p]];
-        if (b < 0) continue;
-        const std::int32_t column = target.columns[b] + counts[b];
-        if (column >= target.columns[b + 1]) {
-            overflow = true;
-            continue;
+    const std::int64_t begin = center < 0 ? 0 : pairs.offsets[center];
+    const std::int64_t end = center < 0 ? 0 : pairs.offsets[center + 1];
+    if (single) {
+        const std::int64_t n = std::min(end - begin, width);
+        overflow = n < end - begin;
+        counts[0] = static_cast<std::int32_t>(n);
+        std::copy_n(pairs.j.data() + begin, n, neighbors);
+        std::copy_n(pairs.shift.data() + 3 * begin, 3 * n, shifts);
+        for (std::int64_t k = 0; k < n; ++k) scratch.pair[static_cast<std::size_t>(k)] = begin + k;
+    } else {
+        for (std::int64_t p = begin; p < end; ++p) {
+            const std::int32_t b = species[pairs.j[p]];
+            if (b < 0) continue;
+            const std::int32_t column = target.columns[b] + counts[b];
+            if (column >= target.columns[b + 1]) {
+                overflow = true;
+                continue;
+            }
+            ++counts[b];
+            neighbors[column] = pairs.j[p];
+            std::copy_n(pairs.shift.data() + 3 * p, 3, shifts + 3 * std::int64_t{column});
+            scratch.pair[static_cast<std::size_t>(column)] = p;
         }
-        ++counts[b];
-        neighbors[column] = pairs.j[p];
-        std::copy_n(pairs.shift.data() + 3 * p, 3, shifts + 3 * std::int64_t{column});
-        scratch.pair[static_cast<std::size_t>(column)] = p;
+    }
+    const auto padding = static_cast<std::int32_t>(std::max<std::int64_t>(center, 0));
+    for (std::size_t b = 0; b < n_species; ++b) {
+        const std::int64_t first = target.columns[b] + counts[b], room = target.columns[b + 1] - first;
+        std::fill_n(neighbors + first, room, padding);
+        std::fill_n(shifts + 3 * first, 3 * room, 0);
     }
     return overflow;
 }
@@ -165,6 +184,7 @@ bool fill_rows(const Pairs& pairs, const std::int32_t* species, const std::vecto
         widest = std::max<std::int64_t>(widest, target.columns[n_species]);
         n_rows += target.n_rows;
     }
+    const bool single = is_single(pairs, species, n_species);
     threads = thread_count(threads, n_rows, 512);
     std::vector<Scratch> scratch(static_cast<std::size_t>(threads),
                                  Scratch(widest, static_cast<std::int64_t>(n_species), triple_cutoff, closed));
@@ -181,7 +201,7 @@ bool fill_rows(const Pairs& pairs, const std::int32_t* species, const std::vecto
             char& lost = overflow[static_cast<std::size_t>(thread)];
             std::int64_t center = target.centers[row];
             if (center < 0 || center >= pairs.n_atoms) center = -1;
-            if (fill_pairs(pairs, species, target, n_species, row, center, mine)) lost = 1;
+            if (fill_pairs(pairs, species, target, n_species, row, center, single, mine)) lost = 1;
             if (kinds.empty()) return;
             const std::int32_t* counts = target.counts + row * static_cast<std::int64_t>(n_species);
             collect_near(
@@ -203,9 +223,13 @@ RowCounts count_rows(const Pairs& pairs, const std::int32_t* species, std::int32
     check_species(pairs, species, n_species);
     check_triples(pairs, triple_cutoff, {0, 0, 0}, 1);
     for (const Kind& kind : kinds) check_triples(pairs, triple_cutoff, kind, n_species);
+    const auto n = static_cast<std::size_t>(n_species);
+    const bool no_triples = kinds.empty() || triple_cutoff == 0;
+    if (no_triples && is_single(pairs, species, n)) {
+        return {{to_capacity(most_pairs(pairs))}, std::vector<std::int32_t>(kinds.size())};
+    }
     threads = thread_count(threads, pairs.n_atoms, 512);
 
-    const auto n = static_cast<std::size_t>(n_species);
     struct Worker {
         Scratch scratch;
         std::vector<std::int64_t> begin, count, pair_max, triple_max;
@@ -229,7 +253,7 @@ RowCounts count_rows(const Pairs& pairs, const std::int32_t* species, std::int32
             mine.begin[b] = next;
             next += mine.count[b];
         }
-        if (kinds.empty() || triple_cutoff == 0) return;
+        if (no_triples) return;
 
         std::fill(mine.count.begin(), mine.count.end(), 0);
         for (std::int64_t p = pairs.offsets[i]; p < pairs.offsets[i + 1]; ++p) {

@@ -1,13 +1,19 @@
-// Thread sanitizers do not see the synchronization inside GCC's OpenMP runtime. For them the library is built
-// without OpenMP, and what they watch is several threads calling it at once; that its own threads write apart
-// from each other is shown by bit-identical results for any number of them.
-
 #include <stdexcept>
 #include <thread>
+#include <utility>
 
 #include "check.hpp"
 #include "miniffx/memory.hpp"
 #include "miniffx/parallel.hpp"
+#include "simd.hpp"
+
+#if defined(__unix__) || defined(__APPLE__)
+#include <sys/wait.h>
+#include <unistd.h>
+#define HAS_FORK 1
+#else
+#define HAS_FORK 0
+#endif
 
 namespace {
 
@@ -183,6 +189,9 @@ void one_atom_many_images() {
     check_system(s);
     s.cell = {1, 0, 0, 9.7, 1, 0, -4.2, 8.8, 1};
     check_system(s);
+    s.cell = {1, 0, 0, 0, 1, 0, 0, 0, 1};
+    s.cutoff = 9.2;  // more candidates than are looked at in one go
+    check_system(s);
     CHECK(testing::find_pairs({"", {0, 0, 0}, {}, {}, 5}).size() == 0);
 }
 
@@ -246,6 +255,61 @@ void far_but_representable() {
     check_system(s);
 }
 
+// So far out that a coordinate along the cell is uncertain by much more than the displacement of two neighbours: pairs
+// just within the cutoff are missed wherever the search does not reach as much farther.
+void search_margin() {
+    Random random(9);
+    for (int round = 0; round < 4; ++round) {
+        System s{"far out", {}, {1000, 0, 0, 0, 1000, 0, 0, 0, 1000}, {true, true, true}, 1};
+        for (int i = 0; i < 150; ++i) {
+            double r[3], d[3], length = 0;
+            for (int c = 0; c < 3; ++c) {
+                // Near the faces of bins as wide as the cutoff.
+                r[c] = 1000 * (integer(random, 0, 998) / 999.0) + uniform(random, -1e-3, 1e-3);
+                d[c] = i % 2 == 0 ? (c == i % 3 ? 1 : 0) : uniform(random, -1, 1);
+                length += d[c] * d[c];
+            }
+            for (int c = 0; c < 3; ++c) s.positions.push_back(r[c] + 1000.0 * integer(random, -1000000000, 1000000000));
+            for (int c = 0; c < 3; ++c) {
+                const double near = r[c] + d[c] / std::sqrt(length) * (1 - uniform(random, 0, 3e-4));
+                s.positions.push_back(near + 1000.0 * integer(random, -1000000000, 1000000000));
+            }
+        }
+        check_system(s);
+    }
+}
+
+// Bit-identical, order included, whatever the instructions.
+void variants_agree() {
+    Random random(10);
+    std::vector<System> systems = {testing::random_system(random, 700, 12, 3), testing::random_system(random, 50, 4, 5),
+                                   testing::random_system(random, 300, 10, 3.3)};
+    for (double& x : systems[2].positions) x += 10 * integer(random, -2, 2);
+    for (const System& s : systems) {
+        const miniffx::Simd best = miniffx::simd_in_use();
+        miniffx::use_simd(miniffx::Simd::portable);
+        const miniffx::Pairs expected = testing::find_pairs(s);
+        miniffx::use_simd(best);
+        CHECK(testing::same(expected, testing::find_pairs(s)));
+    }
+}
+
+// Threads of the parent must not be waited for in a forked child.
+void forked_child() {
+#if HAS_FORK
+    Random random(11);
+    const System s = testing::random_system(random, 3000, 24, 3);
+    const miniffx::Pairs expected = testing::find_pairs(s, 4);
+    const pid_t child = fork();
+    if (child == 0) {
+        alarm(60);
+        _exit(testing::same(expected, testing::find_pairs(s, 4)) ? 0 : 1);
+    }
+    int status = -1;
+    CHECK(child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+#endif
+}
+
 void concurrent_calls() {
     Random random(7);
     const System s = testing::random_system(random, 300, 10, 3);
@@ -268,16 +332,29 @@ void concurrent_calls() {
 
 int main() {
     CHECK(miniffx::max_threads() >= 1);
-    random_cells();
-    lattice_positions();
-    tiny_negative_coordinates();
-    grids_of_every_kind();
-    oblique_bins();
-    one_atom_many_images();
-    no_atoms();
-    ignored_atoms();
+    for (const auto& [simd, name] :
+         {std::pair{miniffx::Simd::portable, "portable"}, std::pair{miniffx::Simd::avx2, "AVX2"},
+          std::pair{miniffx::Simd::avx512, "AVX-512"}}) {
+        if (!miniffx::supports(simd)) {
+            std::printf("skipped: the %s variant is not built or this processor lacks it\n", name);
+            continue;
+        }
+        miniffx::use_simd(simd);
+        std::printf("%s\n", name);
+        random_cells();
+        lattice_positions();
+        tiny_negative_coordinates();
+        grids_of_every_kind();
+        oblique_bins();
+        one_atom_many_images();
+        no_atoms();
+        ignored_atoms();
+        far_but_representable();
+        search_margin();
+        variants_agree();
+    }
     errors();
-    far_but_representable();
     concurrent_calls();
+    forked_child();
     return testing::finish();
 }

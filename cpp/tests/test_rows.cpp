@@ -210,6 +210,25 @@ void against_the_lists() {
     }
 }
 
+// One species and nobody ignored goes another way.
+void one_species() {
+    Random random(3);
+    const System s = testing::random_system(random, 60, 5, 2.4);
+    const std::vector<std::int32_t> species(60, 0);
+    const miniffx::Pairs pairs = testing::find_pairs(s);
+    const std::vector<Kind> kinds = {{0, 0, 0}};
+    for (const double cutoff : {0.0, 2.0}) {
+        const auto counts = miniffx::count_rows(pairs, species.data(), 1, kinds, cutoff, true);
+        for (const int extra : {0, 3, -1, -4}) {
+            Capacities capacities{counts.pair_max, counts.triple_max};
+            capacities.pairs[0] += extra;
+            const Rows rows = fill(pairs, species, 1, kinds, capacities, cutoff, true, 2, 2);
+            check_rows(rows, pairs, species, cutoff, true);
+            CHECK(rows.overflow == (extra < 0));
+        }
+    }
+}
+
 void overflow_is_reported() {
     Random random(2);
     const System s = testing::random_system(random, 30, 4, 2);
@@ -258,6 +277,7 @@ void errors() {
 
 int main() {
     against_the_lists();
+    one_species();
     overflow_is_reported();
     no_atoms_and_no_species();
     errors();

@@ -1,10 +1,12 @@
 """The compiled neighbour core (cpp/bindings/python.cpp). Its convention is that of :mod:`miniffx.neighbors`."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 has_openmp: bool
+xla_ffi_version: str
 
 class PairList:
     n_atoms: int
@@ -16,6 +18,7 @@ class PairList:
     vectors: np.ndarray
 
 def max_threads() -> int: ...
+def xla_update_handler() -> Any: ...
 def find_pairs(
     positions: np.ndarray,
     cell: np.ndarray,

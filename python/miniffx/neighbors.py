@@ -12,8 +12,11 @@ with the positions as the user gave them and the lattice vectors as rows of `cel
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import jax
@@ -243,7 +246,10 @@ class NeighborList:
             if not self.overflow.any() and bool(covers(*args).all()):
                 return self
             return jax.tree.map(jnp.asarray, _build(structure, self._request(), minimum=self.capacity))
-        return jax.lax.cond(self._covers(structure) & ~self.overflow, lambda: self, lambda: self._rebuild(structure))
+        # Which pairs there are does not change smoothly: derivatives pass the list by.
+        current, structure = jax.lax.stop_gradient((self, structure))
+        keep = current._covers(structure) & ~current.overflow
+        return jax.lax.cond(keep, lambda: current, lambda: current._rebuild(structure))
 
     def _covers(self, structure: Structure) -> Array:
         """Whether every pair now within the cutoff was within cutoff + skin when the list was built.
@@ -289,36 +295,71 @@ class NeighborList:
         )
 
     def _rebuild(self, structure: Structure) -> NeighborList:
-        """Rebuild inside jit with the capacities as they are: the compiled core through a host callback."""
+        """Rebuild inside jit with the capacities as they are: on CPUs the compiled core as an XLA FFI call, elsewhere
+        the same through a host callback."""
         capacity, request = self.capacity, self._request()
-        centers = [environment.centers for environment in self.environments]
+        kinds = request.kinds(self.labels)
         same = (structure.species_index == self.species_index).all()
+        rows = [(e.neighbors, e.shifts, e.counts) for e in self.environments]
+        slots = [(t.first, t.second, t.counts) for e in self.environments for t in e.triples]
+        shapes = jax.eval_shape(lambda: (self.overflow, *itertools.chain(*rows, *slots)))
+
+        def call_core(*arrays: Any) -> Any:
+            call = jax.ffi.ffi_call(FFI_TARGET, shapes, vmap_method="sequential")
+            results = call(
+                *arrays,
+                pbc=np.array(self.pbc, np.int64),
+                cutoff=np.float64(request.reach),
+                triple_cutoff=np.float64(request.triple_reach),
+                closed=request.closed,
+                columns=np.array(capacity.columns, np.int64).ravel(),
+                triple_kinds=np.array(kinds, np.int64).ravel(),
+                triple_capacity=np.array([n for row in capacity.triples for n in row], np.int64),
+            )
+            return tuple(results)
 
         def on_host(positions: Any, cell: Any, species: Any, *centers: Any) -> Any:
             try:
                 found = _find(np.asarray(positions), np.asarray(cell), np.asarray(species), self.pbc, request)
-            except ValueError:  # NaN or singular input: nothing can be raised here
-                empty, _ = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
-                return empty, host(True)
-            return _fill(found, np.asarray(species), [np.asarray(c) for c in centers], capacity, request, self.labels)
+            except ValueError:  # numbers that are not finite, a singular cell: nothing can be raised here
+                return (np.array(True), *(np.zeros(leaf.shape, leaf.dtype) for leaf in shapes[1:]))
+            filled = _fill(found, np.asarray(species), [np.asarray(c) for c in centers], capacity, request, self.labels)
+            return (filled[2], *itertools.chain(*filled[0], *filled[1]))
 
-        shapes = jax.eval_shape(lambda: (self.environments, self.overflow))
-        environments, overflow = jax.pure_callback(
-            on_host,
-            shapes,
-            structure.positions,
-            structure.cell,
-            structure.species_index,
-            *centers,
-            vmap_method="sequential",
-        )
+        def call_host(*arrays: Any) -> Any:
+            return tuple(jax.pure_callback(on_host, shapes, *arrays, vmap_method="sequential"))
+
+        arrays = (structure.positions, structure.cell, structure.species_index)
+        centers = tuple(environment.centers for environment in self.environments)
+        on_cpu = call_core if _register_core() else call_host
+        overflow, *flat = jax.lax.platform_dependent(*arrays, *centers, cpu=on_cpu, default=call_host)
+        parts = [tuple(flat[n : n + 3]) for n in range(0, len(flat), 3)]
+        n_species = len(self.labels)
         return dataclasses.replace(
             self,
-            environments=environments,
+            environments=_environments(centers, parts[:n_species], parts[n_species:], capacity, kinds),
             overflow=overflow | ~same,
             positions=jnp.asarray(structure.positions),
             cell=jnp.asarray(structure.cell),
         )
+
+
+FFI_TARGET = "miniffx_update"
+
+
+@cache
+def _register_core() -> bool:
+    """Make the compiled core known to XLA. False, with a warning, where jaxlib's FFI version does not fit."""
+    try:
+        jax.ffi.register_ffi_target(FFI_TARGET, _core.xla_update_handler(), platform="cpu")
+    except Exception as error:  # XLA's own error type
+        warnings.warn(
+            f"the neighbour core was built for another version of XLA's FFI ({_core.xla_ffi_version}) than jaxlib has: "
+            f"updates inside jit go through a slower host callback until miniffx is reinstalled ({error})",
+            stacklevel=2,
+        )
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -421,6 +462,16 @@ class _Request:
     triple_species: frozenset[tuple[str, str, str]] | None
     skin: float
 
+    @property
+    def reach(self) -> float:
+        """How far pairs are listed: the cutoff and the skin, Å."""
+        return self.cutoff + self.skin
+
+    @property
+    def triple_reach(self) -> float:
+        """How far triples are listed, Å; 0 for none."""
+        return 0.0 if self.triple_cutoff is None else self.triple_cutoff + self.skin
+
     def kinds(self, labels: tuple[str, ...]) -> list[tuple[int, int, int]]:
         """Species indices (A, B, C), B ≤ C, of the kinds of triples wanted, sorted."""
         if self.triple_cutoff is None:
@@ -453,7 +504,7 @@ def _find(positions: np.ndarray, cell: np.ndarray, species: np.ndarray, pbc: Any
         np.ascontiguousarray(positions, dtype=np.float64),
         np.ascontiguousarray(cell, dtype=np.float64),
         pbc,
-        request.cutoff + request.skin,
+        request.reach,
         np.ascontiguousarray(species, dtype=np.int32),
         0,
     )
@@ -470,7 +521,6 @@ def _build(structure: Structure, request: _Request, minimum: Capacity | None) ->
     )
     labels, n_species = structure.labels, len(structure.labels)
     kinds = request.kinds(labels)
-    legs = 0.0 if request.triple_cutoff is None else request.triple_cutoff + request.skin
     kind_array = np.asarray(kinds, dtype=np.int32).reshape(-1, 3)
 
     found = []
@@ -480,7 +530,7 @@ def _build(structure: Structure, request: _Request, minimum: Capacity | None) ->
     for r, c, s in zip(positions, cells, species, strict=True):
         pairs_of = _find(r, c, s, structure.pbc, request)
         most_pairs, most_triples = _core.count_rows(
-            pairs_of, np.ascontiguousarray(s, np.int32), n_species, legs, request.closed, kind_array
+            pairs_of, np.ascontiguousarray(s, np.int32), n_species, request.triple_reach, request.closed, kind_array
         )
         found.append(pairs_of)
         n_rows = np.maximum(n_rows, np.bincount(s[s >= 0], minlength=n_species))
@@ -505,9 +555,9 @@ def _build(structure: Structure, request: _Request, minimum: Capacity | None) ->
         for a, rows in enumerate(capacity.rows):
             atoms = np.flatnonzero(s == a)
             centers.append(np.concatenate([atoms, np.full(rows - len(atoms), structure.n_atoms)]).astype(np.int32))
-        environments, overflow = _fill(pairs_of, s, centers, capacity, request, labels)
+        rows_of, slots_of, overflow = _fill(pairs_of, s, centers, capacity, request, labels)
         assert not overflow
-        filled.append((environments, overflow))
+        filled.append((_environments(centers, rows_of, slots_of, capacity, kinds), overflow))
     leaves: Any = jax.tree.map(lambda *leaves: np.stack(leaves), *filled) if batched else filled[0]
     environments, overflow = leaves
     return NeighborList(
@@ -533,35 +583,36 @@ def _fill(
     capacity: Capacity,
     request: _Request,
     labels: tuple[str, ...],
-) -> tuple[tuple[Environments, ...], Array]:
-    """Padded arrays from flat pairs, and whether they overflowed."""
+) -> tuple[list[tuple[np.ndarray, ...]], list[tuple[np.ndarray, ...]], Any]:
+    """(neighbors, shifts, counts) per species, (first, second, counts) per kind of triple, whether they overflowed."""
     n_species = len(labels)
-    kinds = request.kinds(labels)
     rows, slots, overflow = _core.fill_rows(
         found,
         np.ascontiguousarray(species, np.int32),
         n_species,
         [np.ascontiguousarray(c, np.int32) for c in centers],
         np.asarray(capacity.columns, dtype=np.int32).reshape(n_species, n_species + 1),
-        0.0 if request.triple_cutoff is None else request.triple_cutoff + request.skin,
+        request.triple_reach,
         request.closed,
-        np.asarray(kinds, dtype=np.int32).reshape(-1, 3),
+        np.asarray(request.kinds(labels), dtype=np.int32).reshape(-1, 3),
         np.asarray([n for row in capacity.triples for n in row], dtype=np.int32),
     )
-    environments = []
-    for a in range(n_species):
-        neighbors, shifts, counts = rows[a]
-        environments.append(
-            Environments(
-                centers=host(centers[a]),
-                neighbors=host(neighbors),
-                shifts=host(shifts),
-                counts=host(counts),
-                triples=tuple(
-                    TripleSlots(*map(host, slot)) for slot, kind in zip(slots, kinds, strict=True) if kind[0] == a
-                ),
-                columns=capacity.columns[a],
-                triple_kinds=tuple((kind[1], kind[2]) for kind in kinds if kind[0] == a),
-            )
+    return rows, slots, np.asarray(overflow)
+
+
+def _environments(
+    centers: Sequence[Any], rows: Sequence[Any], slots: Sequence[Any], capacity: Capacity, kinds: Sequence[Any]
+) -> tuple[Environments, ...]:
+    """The arrays that the core filled, in their places."""
+    return tuple(
+        Environments(
+            centers=centers[a],
+            neighbors=rows[a][0],
+            shifts=rows[a][1],
+            counts=rows[a][2],
+            triples=tuple(TripleSlots(*slot) for slot, kind in zip(slots, kinds, strict=True) if kind[0] == a),
+            columns=capacity.columns[a],
+            triple_kinds=tuple((kind[1], kind[2]) for kind in kinds if kind[0] == a),
         )
-    return tuple(environments), host(bool(overflow))
+        for a in range(len(centers))
+    )

@@ -1,0 +1,53 @@
+// What the atoms span, and how far a search has to reach so that no rounding makes it miss a pair.
+#pragma once
+
+#include <cstdint>
+
+#include "miniffx/box.hpp"
+
+namespace miniffx {
+
+struct Coordinates {
+    double along[3];  // wrapped into [0, 1] on periodic axes (1 by round-off), Å on open ones
+    double wraps[3];  // whole lattice vectors taken off
+};
+
+Coordinates locate(const Box& box, const double* position);
+
+// Component a, in the caller's cell, of a translation given in search axes.
+double caller_shift(const Box& box, const double* along, int a);
+
+// What all atoms together span, in coordinates along the search axes: fractions along periodic axes, Å along
+// open ones.
+struct Extent {
+    double low[3], high[3];
+    double wraps[3];                             // the most lattice vectors taken off, either way
+    double shift_low[3], shift_high[3];          // the same in the caller's cell
+    double usual[3];                             // the lattice vectors taken off most atoms, if there is a majority
+    std::int64_t votes;                          // by how many it wins, at least
+    double rounding[3];                          // sum of the magnitudes that were added up into the coordinate
+    double largest;                              // |position component|
+    std::int64_t not_finite = -1, too_far = -1;  // first atom of the kind
+
+    // Whether atoms lie in different images of the box.
+    bool wraps_differ() const {
+        return shift_low[0] != shift_high[0] || shift_low[1] != shift_high[1] || shift_low[2] != shift_high[2];
+    }
+};
+
+// Throws std::invalid_argument for a position that is not finite or too far away. Atoms of negative species
+// do not count; `species` may be null.
+Extent measure(const Box& box, std::int64_t n_atoms, const double* positions, const std::int32_t* species, int threads);
+
+// How far the search has to reach along each axis, with room for every rounding on the way.
+struct Reach {
+    double margin[3];  // along the axis: fractions or Å
+    double along[3];   // the cutoff with its margin
+    double images[3];  // lattice vectors, 0 on open axes
+    double slack;      // Å: bound on the error of a displacement component, whatever the order of its evaluation
+};
+
+// Throws std::invalid_argument where a shift would not fit into 32 bits or doubles do not resolve the cutoff.
+Reach find_reach(const Box& box, double cutoff, const Extent& extent);
+
+}  // namespace miniffx
