@@ -56,9 +56,12 @@ def labels(name: str, value: Any, count: int) -> tuple[str, ...]:
 def array(name: str, value: Any, shape: tuple[int | None, ...], what: str) -> np.ndarray:
     """`value` as a finite float64 array of the given shape (None: any length)."""
     try:
-        result = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+        raw = np.asarray(value)
+    except ValueError as error:  # rows of different lengths
         raise ValueError(f"`{name}` must be {what}, got {type(value).__name__}: {error}") from error
+    if raw.dtype.kind not in "biuf" and raw.size:
+        raise ValueError(f"`{name}` must be {what}, real numbers, got {type(value).__name__} of {raw.dtype}")
+    result = raw.astype(np.float64)
     wanted = ", ".join("n" if length is None else str(length) for length in shape)
     if result.ndim != len(shape) or any(n is not None and n != m for n, m in zip(shape, result.shape, strict=True)):
         raise ValueError(f"`{name}` must be {what} of shape ({wanted}), got shape {result.shape}")

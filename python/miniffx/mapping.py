@@ -211,7 +211,9 @@ def guard(
         if neighbors.closed and not needs.closed:
             raise ValueError("`neighbors` must hold open triples, got a list of closed ones")
         valid &= _reaches("triple_cutoff", needs.triple_cutoff, neighbors.triple_cutoff)
-    return jnp.where(valid, 1, jnp.nan).astype(structure.positions.dtype)
+    # Forces have to be NaN even where no pair is listed that could carry it to them: the guard depends on positions.
+    positions = jnp.where(structure.mask[:, None], structure.positions, 0)
+    return 1 + jnp.where(valid, 0, jnp.nan).astype(positions.dtype) * positions.sum()
 
 
 def _reaches(name: str, wanted: Any, available: float) -> Array:

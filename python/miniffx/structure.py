@@ -140,9 +140,10 @@ class Structure:
 
     def repeat(self, times: int | Sequence[int]) -> Structure:
         """A supercell of `times` copies along each lattice vector (one number or three)."""
-        n = np.broadcast_to(np.asarray(times), (3,))
-        if not np.issubdtype(n.dtype, np.integer) or (n < 1).any():
+        given = np.asarray(times)
+        if given.shape not in ((), (3,)) or not np.issubdtype(given.dtype, np.integer) or (given < 1).any():
             raise ValueError(f"`times` must be one or three positive integers, got {times!r}")
+        n = np.broadcast_to(given, (3,))
         cells = np.stack(np.meshgrid(*(np.arange(k) for k in n), indexing="ij"), axis=-1).reshape(-1, 3)
         cell = jnp.asarray(self.cell)
         offsets = _product(jnp.asarray(cells, cell.dtype), cell)
@@ -161,9 +162,10 @@ class Structure:
             return self
         periodic = np.asarray(self.pbc)
         cell = jnp.asarray(self.cell)
-        # Vectors of open axes may be missing: then normals of the periodic ones complete the basis.
+        # Vectors of open axes may be missing or make no basis: then normals of the periodic ones complete the basis.
         completed = jnp.where(periodic[:, None], cell, _complement(cell, self.pbc))
-        cell = jnp.where(self.volume > 0, cell, completed)
+        independent = self.volume > 1e-6 * jnp.prod(jnp.linalg.norm(cell, axis=1))
+        cell = jnp.where(independent, cell, completed)
         turns = jnp.where(periodic, jnp.floor(_product(self.positions, _inverse(cell))), 0)
         return dataclasses.replace(self, positions=self.positions - _product(turns, cell))
 
@@ -238,7 +240,8 @@ def host_structure(
     """As :meth:`Structure.create`, with NumPy arrays as leaves: for data sets, which stay on the host."""
     dtype = _float_dtype(positions) if dtype is None else dtype
     positions = _checks.array("positions", positions, (None, 3), "an array of Cartesian positions")
-    if isinstance(species, str) or not all(isinstance(label, str) and label for label in species):
+    labelled = not isinstance(species, str) and hasattr(species, "__iter__")
+    if not labelled or not all(isinstance(label, str) and label for label in species):
         raise ValueError(f"`species` must be a sequence of non-empty labels, got {species!r}")
     species = tuple(str(label) for label in species)
     if len(species) != len(positions):

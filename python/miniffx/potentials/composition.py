@@ -21,6 +21,8 @@ class Energy:
     An energy is called as ``energy(structure, neighbors)`` and returns a scalar in eV.
     """
 
+    __array_ufunc__ = None  # NumPy's numbers leave multiplication to us, and its arrays do not multiply with energies
+
     @property
     def needs(self) -> Needs:
         """The pairs and triples that the energy reads."""
