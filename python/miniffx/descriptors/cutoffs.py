@@ -32,7 +32,7 @@ from miniffx.neighbors import Array
 
 
 def cosine(r: Array, cutoff: float) -> Array:
-    """f_c(r) = ½ (1 + cos(π r / cutoff)) for r < cutoff; Behler, J. Chem. Phys. 134, 074106 (2011), equation 5.
+    """f_c(r) = ½ (1 + cos(π r / cutoff)) for r < cutoff; Behler, J. Chem. Phys. 134, 074106 (2011), equation 4.
 
     Args:
         r: distances in Å, below the cutoff.
