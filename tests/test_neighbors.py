@@ -657,17 +657,20 @@ def test_update_rebuilds_before_images_that_a_strain_brings_near_are_missed(pbc)
         assert len(listed_pairs(nl.update(squeezed))) == (0 if covered else 2)
 
 
-def test_update_covers_triples_too():
-    structure = systems.silicon()
-    nl = neighbor_list(structure, 3.5, triple_cutoff=2.7, closed=False, skin=0.4)
-    rng = np.random.default_rng(0)
-    for _ in range(5):
-        direction = rng.normal(size=(8, 3))
-        moved = move(
-            structure, structure.positions + 0.199 * direction / np.linalg.norm(direction, axis=1, keepdims=True)
-        )
-        assert nl.update(moved) is nl
-        assert brute_force_triples(*numpy_structure(moved), 2.7) <= listed_triples(nl)
+@pytest.mark.parametrize("closed", [False, True])
+def test_update_covers_triples_too(closed):
+    """Legs and third sides of 3.0 Å, outside of 2.7 Å and inside of 2.7 Å + skin, come within 2.7 Å."""
+    triangle = np.array([[0.0, 0, 0], [3.0, 0, 0], [1.5, 1.5 * np.sqrt(3), 0]])
+    positions = np.concatenate([triangle, systems.molecule().positions + 20])
+    apart = mff.Structure.create(positions, ["Si"] * 8)
+    nl = neighbor_list(apart, 3.5, triple_cutoff=2.7, closed=closed, skin=0.4)
+    shrunk = triangle.mean(axis=0) + (triangle - triangle.mean(axis=0)) * 2.69 / 3.0
+    closer = move(apart, np.concatenate([shrunk, positions[3:]]))
+    assert nl.update(closer) is nl
+    missing = brute_force_triples(*numpy_structure(apart), 2.7, closed)
+    wanted = brute_force_triples(*numpy_structure(closer), 2.7, closed)
+    assert len(wanted) == len(missing) + 3
+    assert wanted <= listed_triples(nl)
 
 
 def test_update_outside_jit_rebuilds_only_when_it_must():
