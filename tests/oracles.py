@@ -38,33 +38,40 @@ def pair_keys(i: Any, j: Any, shift: Any) -> set[tuple[int, ...]]:
     return keys
 
 
-def brute_force_pairs(positions: Any, cell: Any, pbc: Any, cutoff: float) -> Pairs:
-    """All pairs with |D| < cutoff, by trying every image that could be near, and then some.
+def brute_force_pairs(positions: Any, cell: Any, pbc: Any, cutoff: float, extra: int = 1) -> Pairs:
+    """All pairs with |D| < cutoff, by trying every image that could be near, and `extra` ones beyond.
 
-    Along a periodic axis of height h (that of the lattice which the periodic vectors span), the images within the
-    cutoff lie within cutoff/h of where the two atoms are level; one more is tried on either side.
+    Along a periodic axis of height h (that of the lattice which the periodic vectors span), |D| < cutoff puts the
+    image of j within cutoff/h lattice vectors of i; rounding tells which image of j is level with i to half a vector.
+    So shifts up to cutoff/h + 1/2 from that one can count. Rough distances to all of these sort out what is far
+    beyond the cutoff; D decides about the rest.
     """
-    positions, cell = np.asarray(positions, dtype=np.float64), np.asarray(cell, dtype=np.float64)
-    axes = np.flatnonzero(np.broadcast_to(pbc, (3,)))
-    dual = np.linalg.pinv(cell[axes]).T  # [axes, 3]; the heights are 1/|dual|
-    reach = np.ceil(cutoff * np.linalg.norm(dual, axis=1)).astype(int) + 1
-    window = np.zeros((int(np.prod(2 * reach + 1)), 3))
-    window[:, axes] = list(itertools.product(*(range(-r, r + 1) for r in reach)))
-    found = []
-    for i, j in itertools.product(range(len(positions)), repeat=2):
-        level = np.zeros(3)
-        level[axes] = -np.round(dual @ (positions[j] - positions[i]))
-        shift = window + level
-        translation = shift[:, :1] * cell[0] + shift[:, 1:2] * cell[1] + shift[:, 2:] * cell[2]
-        D = (positions[j] - positions[i]) + translation
-        near = D[:, 0] * D[:, 0] + D[:, 1] * D[:, 1] + D[:, 2] * D[:, 2] < cutoff * cutoff
-        if i == j:
-            near &= shift.any(axis=1)
-        count = int(near.sum())
-        found.append((np.full(count, i), np.full(count, j), shift[near].astype(int), D[near]))
-    if not found:
-        return Pairs(np.zeros(0, int), np.zeros(0, int), np.zeros((0, 3), int), np.zeros((0, 3)))
-    return Pairs(*(np.concatenate(column) for column in zip(*found, strict=True)))
+    positions = np.asarray(positions, dtype=np.float64)
+    cell = np.where(np.broadcast_to(pbc, (3,))[:, None], np.asarray(cell, dtype=np.float64), 0)
+    dual = np.linalg.pinv(cell).T  # zero along open axes; the heights are 1/|dual|
+    reach = np.floor(cutoff * np.linalg.norm(dual, axis=1) + 0.5).astype(int) + extra * cell.any(axis=1)
+    window = np.indices(2 * reach + 1).reshape(3, -1).T - reach
+    i, j = np.indices((len(positions), len(positions))).reshape(2, -1)
+    level = -np.round((positions[j] - positions[i]) @ dual.T)
+
+    base, images = (positions[j] - positions[i]) + level @ cell, window @ cell
+    shifts = np.abs(level).max(initial=0) + reach.max()
+    largest = np.abs(positions).max(initial=0) + shifts * np.abs(cell).sum()
+    rough = (1 + 1e-6) * cutoff + 64 * np.finfo(float).eps * largest
+    found, block = [], 1 + 2**15 // len(window)
+    for start in range(0, len(i), block):
+        rows = slice(start, start + block)
+        square = sum((base[rows, None, c] + images[:, c]) ** 2 for c in range(3))
+        pair, image = np.nonzero(square < rough * rough)
+        found.append((start + pair, image))
+    pair, image = (np.concatenate(column) for column in zip(*found, strict=True)) if found else np.zeros((2, 0), int)
+
+    i, j, shift = i[pair], j[pair], level[pair] + window[image]
+    translation = (shift[:, :1] * cell[0] + shift[:, 1:2] * cell[1]) + shift[:, 2:] * cell[2]
+    D = (positions[j] - positions[i]) + translation
+    near = D[:, 0] * D[:, 0] + D[:, 1] * D[:, 1] + D[:, 2] * D[:, 2] < cutoff * cutoff
+    near &= (i != j) | shift.any(axis=1)
+    return Pairs(i[near], j[near], shift[near].astype(int), D[near])
 
 
 def brute_force_triples(positions: Any, cell: Any, pbc: Any, cutoff: float, closed: bool = False) -> set[Any]:
@@ -161,12 +168,17 @@ def angular_sums(
 # -- derivatives -----------------------------------------------------------------------------------
 
 
-def central_difference(f: Callable[[Array], Any], x: Any, h: float) -> Array:
-    """∂f/∂x by central differences: [*x.shape, *f(x).shape]."""
+def central_difference(f: Callable[[Array], Any], x: Any, h: float, order: int = 2) -> Array:
+    """∂f/∂x by central differences: [*x.shape, *f(x).shape].
+
+    Wrong by about h² f⁽³⁾/6 where `order` is 2, by h⁴ f⁽⁵⁾/30 where it is 4, and by the rounding of f over h.
+    """
     x = np.asarray(x, dtype=np.float64)
+    weights = {2: {1: 1 / 2}, 4: {1: 2 / 3, 2: -1 / 12}}[order]
     slopes = []
     for index in np.ndindex(x.shape):
         step = np.zeros_like(x)
         step[index] = h
-        slopes.append((np.asarray(f(x + step), np.float64) - np.asarray(f(x - step), np.float64)) / (2 * h))
+        pairs = [(w, f(x + k * step), f(x - k * step)) for k, w in weights.items()]
+        slopes.append(sum(w * (np.asarray(up, np.float64) - np.asarray(down, np.float64)) for w, up, down in pairs) / h)
     return np.reshape(slopes, (*x.shape, *np.shape(slopes[0]))) if slopes else np.zeros(x.shape)

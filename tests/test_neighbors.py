@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -485,6 +487,75 @@ def test_capacities_are_buckets_and_similar_structures_share_them():
         (environment,) = nl.environments
         assert environment.neighbors.shape[1] == bucket(int(environment.counts.max()))
         assert environment.triples[0].first.shape[1] == bucket(int(environment.triples[0].counts.max()))
+
+
+def structures_of_200_sizes(kind):
+    """Silicon with 10 % of disorder: balls cut from the crystal, crystals with vacancies, or a gas without order."""
+    rng = np.random.default_rng(3)
+    face = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
+    unit = mff.Structure.create(5.43 * np.concatenate([face, face + 0.25]), ["Si"] * 8, cell=5.43 * np.eye(3))
+    crystal = unit.repeat((3, 3, 4))
+    positions = np.asarray(crystal.positions)
+    nearest = np.argsort(((positions - positions.mean(axis=0)) ** 2).sum(axis=1))
+    for n in rng.permutation(np.arange(11, 211)).tolist():
+        noise = rng.normal(0, 0.1, (n, 3))
+        if kind == "balls":
+            yield mff.Structure.create(positions[nearest[:n]] + noise, ["Si"] * n)
+        elif kind == "vacancies":
+            kept = rng.permutation(len(positions))[:n]
+            yield mff.Structure.create(positions[kept] + noise, ["Si"] * n, cell=crystal.cell)
+        else:
+            edge = (n / 0.05) ** (1 / 3)
+            yield mff.Structure.create(rng.uniform(0, edge, (n, 3)), ["Si"] * n, cell=edge * np.eye(3))
+
+
+@pytest.mark.parametrize("kind", ["balls", "vacancies", "gas"])
+def test_200_sizes_take_6_programs_at_most(kind):
+    sw = mff.potentials.stillinger_weber("Si")
+    buckets, energy = mff.Buckets(sw), jax.jit(sw)
+    for structure in structures_of_200_sizes(kind):
+        padded, neighbors = buckets(structure)
+        assert np.isfinite(energy(padded, neighbors))
+        where = np.asarray(structure.positions), np.asarray(structure.cell), structure.pbc, sw.cutoff
+        assert int(neighbors.n_pairs) == len(mff.neighbors.pairs(*where)[0])
+        assert int(neighbors.n_triples) == len(mff.neighbors.triples(*where)[0])
+    assert energy._cache_size() <= 6
+
+
+def test_evaluating_200_sizes_takes_6_programs_at_most():
+    program = sys.modules["miniffx.training.evaluate"]._batched
+    frames = [mff.Frame(structure, energy=0.0) for structure in structures_of_200_sizes("vacancies")]
+    lj = mff.potentials.LennardJones(epsilon=0.1, sigma=2.0, cutoff=3.0, species=("Si", "Si"))
+    before = program._cache_size()
+    mff.evaluate(lj, mff.Dataset(frames))
+    assert 1 <= program._cache_size() - before <= 6
+
+
+MEMORY_OF_A_LIST = """
+import resource, sys
+import numpy as np
+from miniffx import _core
+rng = np.random.default_rng(0)
+n = int(sys.argv[1])
+positions, pbc = rng.uniform(0, 1, (n, 3)) * [float(x) for x in sys.argv[2:5]], np.ones(3, bool)
+cell = np.diag([float(x) for x in sys.argv[5:8]])
+_core.find_pairs(positions[:10], cell, pbc, 5.0)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+pairs = _core.find_pairs(positions, cell, pbc, 5.0)
+print(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before), pairs.n_pairs)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss has another unit elsewhere")
+@pytest.mark.parametrize("height", [1.0, 1e7], ids=["bulk", "slab in vacuum"])
+def test_a_list_takes_little_more_memory_than_its_arrays(height):
+    n, edge = 200_000, (200_000 / 0.05) ** (1 / 3)
+    sizes = [edge] * 6 if height == 1.0 else [10 * edge, 10 * edge, edge / 100, 10 * edge, 10 * edge, height]
+    arguments = [sys.executable, "-c", MEMORY_OF_A_LIST, str(n), *map(str, sizes)]
+    peak, n_pairs = map(int, subprocess.run(arguments, capture_output=True, text=True, check=True).stdout.split())
+    assert n_pairs > 1_000_000
+    output = n_pairs * (4 + 4 + 3 * 4 + 3 * 8)
+    assert peak < 1.5 * output + 400 * n
 
 
 def test_a_pinned_capacity_is_a_minimum():

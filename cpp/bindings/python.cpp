@@ -116,12 +116,19 @@ void check_n_species(py::ssize_t n_species) {
 
 // An array over the buffer's memory, which lives as long as the array.
 template <class T>
-py::array_t<T> give(Buffer<T>&& buffer) {
+py::array_t<T> give(Buffer<T>&& buffer, const Shape& shape = {}) {
     auto owned = std::make_unique<Buffer<T>>(std::move(buffer));
     Buffer<T>* raw = owned.get();
     const py::capsule owner(raw, [](void* memory) { delete static_cast<Buffer<T>*>(memory); });
     owned.release();
-    return py::array_t<T>(Shape{raw->size()}, raw->data(), owner);
+    return py::array_t<T>(shape.empty() ? Shape{raw->size()} : shape, raw->data(), owner);
+}
+
+// An uninitialized array whose memory JAX can take over as it is.
+py::array_t<std::int32_t> blank(const Shape& shape) {
+    std::int64_t size = 1;
+    for (const py::ssize_t n : shape) size *= n;
+    return give(Buffer<std::int32_t>(size), shape);
 }
 
 // A read-only view of memory that belongs to `owner`: the core reads it again and trusts its indices.
@@ -132,8 +139,14 @@ py::array_t<T> view(const Buffer<T>& buffer, const Shape& shape, const py::objec
     return array;
 }
 
-miniffx::Pairs find_pairs(const py::object& positions, const py::object& cell, const py::object& pbc, double cutoff,
-                          const py::object& species, int threads) {
+// What a search found, for Python to pass on.
+struct Found {
+    std::int64_t n_atoms;
+    miniffx::Neighbors neighbors;
+};
+
+Found find_neighbors(const py::object& positions, const py::object& cell, const py::object& pbc, double cutoff,
+                     const py::object& species, int threads) {
     const auto positions_array = checked<double>(positions, "positions", {-1, 3});
     const auto cell_array = checked<double>(cell, "cell", {3, 3});
     const auto periodic = checked_pbc(pbc);
@@ -142,7 +155,15 @@ miniffx::Pairs find_pairs(const py::object& positions, const py::object& cell, c
     const double* positions_data = positions_array.data();
     const double* cell_data = cell_array.data();
     const py::gil_scoped_release unlocked;
-    return miniffx::find_pairs(n_atoms, positions_data, cell_data, periodic.data(), cutoff, species_data, threads);
+    return {n_atoms, miniffx::find_neighbors(n_atoms, positions_data, cell_data, periodic.data(), cutoff, species_data,
+                                             threads)};
+}
+
+miniffx::Pairs find_pairs(const py::object& positions, const py::object& cell, const py::object& pbc, double cutoff,
+                          int threads) {
+    const Found found = find_neighbors(positions, cell, pbc, cutoff, py::none(), threads);
+    const py::gil_scoped_release unlocked;
+    return miniffx::list_pairs(found.neighbors, threads);
 }
 
 py::tuple find_triples(const miniffx::Pairs& pairs, double cutoff, bool closed, int threads) {
@@ -154,30 +175,30 @@ py::tuple find_triples(const miniffx::Pairs& pairs, double cutoff, bool closed, 
     return py::make_tuple(give(std::move(triples.first)), give(std::move(triples.second)));
 }
 
-py::tuple count_rows(const miniffx::Pairs& pairs, const py::object& species, py::ssize_t n_species,
-                     double triple_cutoff, bool closed, const py::object& triple_kinds, int threads) {
+py::tuple count_rows(const Found& found, const py::object& species, py::ssize_t n_species, double triple_cutoff,
+                     bool closed, const py::object& triple_kinds, int threads) {
     check_n_species(n_species);
-    checked<std::int32_t>(species, "species", {static_cast<py::ssize_t>(pairs.n_atoms)});
-    const std::int32_t* species_data = checked_species(species, static_cast<py::ssize_t>(pairs.n_atoms));
+    checked<std::int32_t>(species, "species", {static_cast<py::ssize_t>(found.n_atoms)});
+    const std::int32_t* species_data = checked_species(species, static_cast<py::ssize_t>(found.n_atoms));
     const auto kinds = checked_kinds(triple_kinds);
     miniffx::RowCounts counts;
     {
         const py::gil_scoped_release unlocked;
-        counts = miniffx::count_rows(pairs, species_data, static_cast<std::int32_t>(n_species), kinds, triple_cutoff,
-                                     closed, threads);
+        counts = miniffx::count_rows(found.neighbors, species_data, static_cast<std::int32_t>(n_species), kinds,
+                                     triple_cutoff, closed, threads);
     }
     return py::make_tuple(
         py::array_t<std::int32_t>(Shape{n_species, n_species}, counts.pair_max.data()),
         py::array_t<std::int32_t>(Shape{static_cast<py::ssize_t>(kinds.size())}, counts.triple_max.data()));
 }
 
-py::tuple fill_rows(const miniffx::Pairs& pairs, const py::object& species, py::ssize_t n_species,
-                    const py::object& centers, const py::object& columns, double triple_cutoff, bool closed,
-                    const py::object& triple_kinds, const py::object& triple_capacity, int threads) {
+py::tuple fill_rows(const Found& found, const py::object& species, py::ssize_t n_species, const py::object& centers,
+                    const py::object& columns, double triple_cutoff, bool closed, const py::object& triple_kinds,
+                    const py::object& triple_capacity, int threads) {
     using Ints = py::array_t<std::int32_t>;
     check_n_species(n_species);
-    checked<std::int32_t>(species, "species", {static_cast<py::ssize_t>(pairs.n_atoms)});
-    const std::int32_t* species_data = checked_species(species, static_cast<py::ssize_t>(pairs.n_atoms));
+    checked<std::int32_t>(species, "species", {static_cast<py::ssize_t>(found.n_atoms)});
+    const std::int32_t* species_data = checked_species(species, static_cast<py::ssize_t>(found.n_atoms));
     const auto columns_array = checked<std::int32_t>(columns, "columns", {n_species, n_species + 1});
     const auto kinds = checked_kinds(triple_kinds);
     const auto capacities =
@@ -200,9 +221,9 @@ py::tuple fill_rows(const miniffx::Pairs& pairs, const py::object& species, py::
         const py::ssize_t width = offsets[n_species];
         if (width < 0) throw py::value_error("`columns` must not be negative, got " + std::to_string(width));
         n_rows.push_back(centers_array.shape(0));
-        Ints neighbors(Shape{n_rows.back(), width});
-        Ints shifts(Shape{n_rows.back(), width, 3});
-        Ints counts(Shape{n_rows.back(), n_species});
+        Ints neighbors = blank({n_rows.back(), width});
+        Ints shifts = blank({n_rows.back(), width, 3});
+        Ints counts = blank({n_rows.back(), n_species});
         rows.push_back({n_rows.back(), centers_array.data(), offsets, neighbors.mutable_data(), shifts.mutable_data(),
                         counts.mutable_data()});
         row_arrays.append(py::make_tuple(neighbors, shifts, counts));
@@ -219,7 +240,7 @@ py::tuple fill_rows(const miniffx::Pairs& pairs, const py::object& species, py::
                                   ", got " + std::to_string(kinds[m][0]));
         }
         const py::ssize_t n = n_rows[static_cast<std::size_t>(kinds[m][0])];
-        Ints first(Shape{n, capacity}), second(Shape{n, capacity}), count(Shape{n});
+        Ints first = blank({n, capacity}), second = blank({n, capacity}), count = blank({n});
         triples.push_back({kinds[m], capacity, first.mutable_data(), second.mutable_data(), count.mutable_data()});
         triple_arrays.append(py::make_tuple(first, second, count));
     }
@@ -227,7 +248,7 @@ py::tuple fill_rows(const miniffx::Pairs& pairs, const py::object& species, py::
     bool overflow = false;
     {
         const py::gil_scoped_release unlocked;
-        overflow = miniffx::fill_rows(pairs, species_data, rows, triples, triple_cutoff, closed, threads);
+        overflow = miniffx::fill_rows(found.neighbors, species_data, rows, triples, triple_cutoff, closed, threads);
     }
     return py::make_tuple(row_arrays, triple_arrays, overflow);
 }
@@ -261,16 +282,20 @@ PYBIND11_MODULE(_core, module) {
         .def_property_readonly("shift", self_view(&Pairs::shift, 3))
         .def_property_readonly("vectors", self_view(&Pairs::vector, 3));
 
+    py::class_<Found>(module, "Neighbors", "What a search found, before it is written out as rows.");
+
     module.def("find_pairs", &find_pairs, py::arg("positions"), py::arg("cell"), py::arg("pbc"), py::arg("cutoff"),
-               py::arg("species") = py::none(), py::arg("threads") = 0,
-               "All ordered pairs (i, j, shift) with |r_j + shift . cell - r_i| < cutoff.");
+               py::arg("threads") = 0, "All ordered pairs (i, j, shift) with |r_j + shift . cell - r_i| < cutoff.");
+    module.def("find_neighbors", &find_neighbors, py::arg("positions"), py::arg("cell"), py::arg("pbc"),
+               py::arg("cutoff"), py::arg("species"), py::arg("threads") = 0,
+               "The same for count_rows and fill_rows; atoms whose species is negative are left out.");
     module.def("find_triples", &find_triples, py::arg("pairs"), py::arg("cutoff"), py::arg("closed"),
                py::arg("threads") = 0, "Two pair indices for every two neighbours of a centre within the cutoff.");
-    module.def("count_rows", &count_rows, py::arg("pairs"), py::arg("species"), py::arg("n_species"),
+    module.def("count_rows", &count_rows, py::arg("neighbors"), py::arg("species"), py::arg("n_species"),
                py::arg("triple_cutoff"), py::arg("closed"), py::arg("triple_kinds"), py::arg("threads") = 0,
                "The row capacities that just suffice: pair_max [S, S] and triple_max [m].");
-    module.def("fill_rows", &fill_rows, py::arg("pairs"), py::arg("species"), py::arg("n_species"), py::arg("centers"),
-               py::arg("columns"), py::arg("triple_cutoff"), py::arg("closed"), py::arg("triple_kinds"),
-               py::arg("triple_capacity"), py::arg("threads") = 0,
+    module.def("fill_rows", &fill_rows, py::arg("neighbors"), py::arg("species"), py::arg("n_species"),
+               py::arg("centers"), py::arg("columns"), py::arg("triple_cutoff"), py::arg("closed"),
+               py::arg("triple_kinds"), py::arg("triple_capacity"), py::arg("threads") = 0,
                "Padded rows per centre species and triples per kind, and whether something did not fit.");
 }

@@ -24,16 +24,12 @@ namespace {
 namespace ffi = xla::ffi;
 using Ints = ffi::Span<const std::int64_t>;
 
-bool as_doubles(const ffi::AnyBuffer& buffer, std::vector<double>& numbers) {
-    const std::size_t size = buffer.element_count();
-    if (buffer.element_type() == ffi::DataType::F64) {
-        numbers.assign(buffer.typed_data<double>(), buffer.typed_data<double>() + size);
-    } else if (buffer.element_type() == ffi::DataType::F32) {
-        numbers.assign(buffer.typed_data<float>(), buffer.typed_data<float>() + size);
-    } else {
-        return false;
-    }
-    return true;
+// The numbers of a buffer in double precision: as they are, or converted into `own`. Null for other types.
+const double* as_doubles(const ffi::AnyBuffer& buffer, std::vector<double>& own) {
+    if (buffer.element_type() == ffi::DataType::F64) return buffer.typed_data<double>();
+    if (buffer.element_type() != ffi::DataType::F32) return nullptr;
+    own.assign(buffer.typed_data<float>(), buffer.typed_data<float>() + buffer.element_count());
+    return own.data();
 }
 
 // The results as they come, one after the other, each of a size that is known.
@@ -48,9 +44,14 @@ class Outputs {
             throw std::invalid_argument("result " + std::to_string(index_) + " must be " + std::to_string(size) +
                                         " int32 numbers");
         }
-        const auto data = (*result)->typed_data<std::int32_t>();
-        std::fill_n(data, size, 0);
-        return data;
+        return (*result)->typed_data<std::int32_t>();
+    }
+
+    void clear() {
+        for (std::size_t k = 0; k < results_.size(); ++k) {
+            auto result = results_.get<ffi::AnyBuffer>(k);
+            std::fill_n((*result)->typed_data<std::int32_t>(), (*result)->element_count(), 0);
+        }
     }
 
   private:
@@ -66,10 +67,13 @@ ffi::Error update(ffi::AnyBuffer positions, ffi::AnyBuffer cell, ffi::Buffer<ffi
         const std::size_t n_species = centers.size();
         const std::size_t n_kinds = triple_capacity.size();
         const std::size_t n_atoms = species.element_count();
-        std::vector<double> r, lattice;
-        if (!as_doubles(positions, r) || !as_doubles(cell, lattice) || lattice.size() != 9 || pbc.size() != 3 ||
-            r.size() != 3 * n_atoms || columns.size() != n_species * (n_species + 1) ||
-            triple_kinds.size() != 3 * n_kinds || results.size() != 3 * (n_species + n_kinds)) {
+        std::vector<double> own_positions, own_cell;
+        const double* const r = as_doubles(positions, own_positions);
+        const double* const lattice = as_doubles(cell, own_cell);
+        const bool are_numbers = (r != nullptr || n_atoms == 0) && lattice != nullptr;
+        if (!are_numbers || cell.element_count() != 9 || pbc.size() != 3 || positions.element_count() != 3 * n_atoms ||
+            columns.size() != n_species * (n_species + 1) || triple_kinds.size() != 3 * n_kinds ||
+            results.size() != 3 * (n_species + n_kinds)) {
             return ffi::Error::InvalidArgument("miniffx: arguments do not fit together");
         }
         const std::vector<std::int32_t> offsets(columns.begin(), columns.end());
@@ -102,12 +106,12 @@ ffi::Error update(ffi::AnyBuffer positions, ffi::AnyBuffer cell, ffi::Buffer<ffi
         }
         bool& overflowed = *overflow->typed_data();
         try {
-            const miniffx::Pairs pairs =
-                miniffx::find_pairs(static_cast<std::int64_t>(n_atoms), r.data(), lattice.data(), periodic.data(),
-                                    cutoff, species.typed_data());
-            overflowed = miniffx::fill_rows(pairs, species.typed_data(), rows, triples, triple_cutoff, closed);
+            const miniffx::Neighbors neighbors = miniffx::find_neighbors(static_cast<std::int64_t>(n_atoms), r, lattice,
+                                                                         periodic.data(), cutoff, species.typed_data());
+            overflowed = miniffx::fill_rows(neighbors, species.typed_data(), rows, triples, triple_cutoff, closed);
         } catch (const std::invalid_argument&) {
             overflowed = true;
+            outputs.clear();
         }
         return ffi::Error::Success();
     } catch (const std::exception& error) {

@@ -7,6 +7,7 @@
 
 #include "extent.hpp"
 #include "parallel_for.hpp"
+#include "prefetch.hpp"
 #include "radix_sort.hpp"
 #include "vec3.hpp"
 
@@ -44,14 +45,15 @@ Buffer<Keyed> assign_bins(const Box& box, const Grid& grid, std::int64_t n_atoms
             if (species[i] >= 0) items[at++].atom = i;
         }
     }
-    parallel_for(n_active, threads, 4096, [&](std::int64_t a, int) {
+    const double inverse[3] = {1 / grid.step[0], 1 / grid.step[1], 1 / grid.step[2]};
+    parallel_for(n_active, threads, 1024, [&](std::int64_t a, int) {
         if (n_active == n_atoms) items[a].atom = static_cast<std::int32_t>(a);
         const Coordinates at = locate(box, positions + 3 * std::int64_t{items[a].atom});
         std::int64_t bin[3];
         items[a].mark = 0;
         for (int k = 0; k < 3; ++k) {
             if (at.wraps[k] != usual[k]) items[a].mark = 1;
-            const double along = std::floor((at.along[k] - grid.low[k]) / grid.step[k]);
+            const double along = floor_of((at.along[k] - grid.low[k]) * inverse[k]);
             bin[k] = static_cast<std::int64_t>(std::clamp(along, 0.0, static_cast<double>(grid.bins[k] - 1)));
         }
         items[a].key = (bin[2] * grid.bins[1] + bin[1]) * grid.bins[0] + bin[0];
@@ -90,7 +92,7 @@ Buffer<T> lanes_of(std::int64_t n) {
 }
 
 // Gives the marked atoms a place in the usual image.
-void place_strays(CellList& cells, const Buffer<Keyed>& sorted, const double* usual, int threads) {
+void place_wrapped(CellList& cells, const Buffer<Keyed>& sorted, const double* usual, int threads) {
     const Box& box = cells.box;
     constexpr std::int64_t kChunk = 4096;
     const std::int64_t chunks = (cells.n_atoms + kChunk - 1) / kChunk;
@@ -101,26 +103,24 @@ void place_strays(CellList& cells, const Buffer<Keyed>& sorted, const double* us
         count = first[static_cast<std::size_t>(chunk)];
         for (std::int64_t p = chunk * kChunk; p < end_of(chunk); ++p) count += sorted[p].mark;
     }
-    cells.strays.resize(static_cast<std::size_t>(first.back()));
+    cells.wraps.resize(static_cast<std::size_t>(first.back()));
     parallel_for(chunks, threads, 1, [&](std::int64_t chunk, int) {
         std::int64_t k = first[static_cast<std::size_t>(chunk)];
         for (std::int64_t p = chunk * kChunk; p < end_of(chunk); ++p) {
             if (sorted[p].mark == 0) continue;
-            CellList::Stray& stray = cells.strays[static_cast<std::size_t>(k)];
-            double place[3] = {cells.x[p], cells.y[p], cells.z[p]};
-            std::copy_n(place, 3, stray.position);
-            double wraps[3];
-            for (int l = 0; l < 3; ++l) wraps[l] = locate(box, stray.position).wraps[l] - usual[l];
+            CellList::Exact& exact = cells.exact[p];
+            double place[3], wraps[3];
+            std::copy_n(exact.position, 3, place);
+            for (int l = 0; l < 3; ++l) wraps[l] = locate(box, exact.position).wraps[l] - usual[l];
             for (int c = 0; c < 3; ++c) {
                 for (int l = 0; l < box.n_periodic; ++l) place[c] -= wraps[l] * box.axis[l][c];
-                stray.wrap[c] = static_cast<std::int32_t>(caller_shift(box, wraps, c));
+                cells.wraps[static_cast<std::size_t>(k)][static_cast<std::size_t>(c)] =
+                    static_cast<std::int32_t>(caller_shift(box, wraps, c));
             }
-            stray.atom = cells.atom[p];
-            cells.atom[p] = static_cast<std::int32_t>(-1 - k);
+            exact.wrap = static_cast<std::int32_t>(k++);
             cells.x[p] = place[0];
             cells.y[p] = place[1];
             cells.z[p] = place[2];
-            ++k;
         }
     });
 }
@@ -138,7 +138,7 @@ CellList build_cell_list(const Box& box, std::int64_t n_atoms, const double* pos
     CellList cells{};
     cells.box = box;
     cells.cutoff = cutoff;
-    threads = thread_count(threads, n_atoms, 16384);
+    threads = thread_count(threads, n_atoms, 2048);
 
     cells.n_atoms = n_atoms;
     if (species != nullptr) cells.n_atoms = std::count_if(species, species + n_atoms, [](int s) { return s >= 0; });
@@ -159,19 +159,21 @@ CellList build_cell_list(const Box& box, std::int64_t n_atoms, const double* pos
     radix_sort(items, grid.bins[0] * grid.bins[1] * grid.bins[2], threads);
     index_bins(cells, items, grid.size());
 
-    cells.atom = lanes_of<std::int32_t>(cells.n_atoms);
+    cells.exact = Buffer<CellList::Exact>(cells.n_atoms);
     cells.x = lanes_of<double>(cells.n_atoms);
     cells.y = lanes_of<double>(cells.n_atoms);
     cells.z = lanes_of<double>(cells.n_atoms);
-    parallel_for(cells.n_atoms, threads, 4096, [&](std::int64_t p, int) {
+    constexpr std::int64_t kAhead = 16;
+    parallel_for(cells.n_atoms, threads, 1024, [&](std::int64_t p, int) {
         const std::int32_t i = items[p].atom;
+        if (p + kAhead < cells.n_atoms) prefetch(positions + 3 * std::int64_t{items[p + kAhead].atom});
         const double* r = positions + 3 * std::int64_t{i};
-        cells.atom[p] = i;
+        cells.exact[p] = {{r[0], r[1], r[2]}, i, -1};
         cells.x[p] = r[0];
         cells.y[p] = r[1];
         cells.z[p] = r[2];
     });
-    if (extent.wraps_differ()) place_strays(cells, items, extent.usual, threads);
+    if (extent.wraps_differ()) place_wrapped(cells, items, extent.usual, threads);
     return cells;
 }
 

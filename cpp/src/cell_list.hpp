@@ -4,6 +4,7 @@
 // table of bins would be larger (vacuum, scattered atoms) only the occupied ones are kept, and searched for.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -11,33 +12,27 @@
 #include "grid.hpp"
 #include "miniffx/box.hpp"
 #include "miniffx/memory.hpp"
+#include "simd.hpp"
 
 namespace miniffx {
-
-constexpr std::int64_t kLanes = 8;  // arrays may be read so far, less one, beyond their end
 
 struct CellList {
     Box box;
     double cutoff;
 
     // Atoms in the order of their bins; within a bin in the caller's order. Those to be ignored are left out.
-    // Most have the position that the caller gave, and are translated to all images alike. Where the caller's
-    // atoms are in several images of the box, those outside of the usual one are strays: here they have a place
-    // next to their neighbours, known up to `slack`, and -1 - k for an index, and strays[k] says what is exact.
-    // All arrays have room to read kLanes at a time.
+    // Most are where the caller put them, and are translated to all images alike. Where the caller's atoms are in
+    // several images of the box, those outside of the usual one have a place next to their neighbours, known up to
+    // `slack`. What is reported is computed from `exact`.
     std::int64_t n_atoms;
-    Buffer<std::int32_t> atom;  // [n_atoms] the caller's index
-    Buffer<double> x, y, z;     // [n_atoms]
-    struct Stray {
-        double position[3];    // as the caller gave it
-        std::int32_t wrap[3];  // the lattice vectors, in the caller's cell, from the place to the position
-        std::int32_t atom;
+    Buffer<double> x, y, z;  // [n_atoms] places; with room to read kLanes at a time
+    struct Exact {
+        double position[3];  // as the caller gave it
+        std::int32_t atom;   // the caller's index
+        std::int32_t wrap;   // which of `wraps` leads from the place to the position; -1 if they are the same
     };
-    std::vector<Stray> strays;
-
-    bool is_stray(std::int64_t p) const { return atom[p] < 0; }
-    const Stray& stray(std::int32_t index) const { return strays[static_cast<std::size_t>(-1 - index)]; }
-    std::int32_t index(std::int64_t p) const { return is_stray(p) ? stray(atom[p]).atom : atom[p]; }
+    Buffer<Exact> exact;                             // [n_atoms]
+    std::vector<std::array<std::int32_t, 3>> wraps;  // in lattice vectors of the caller's cell
 
     // Bins. Axis 0 varies fastest in a key: bins that follow each other along it hold consecutive atoms.
     std::int64_t bins[3];

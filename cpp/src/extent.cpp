@@ -16,14 +16,14 @@ namespace {
 
 constexpr double kEpsilon = std::numeric_limits<double>::epsilon();
 constexpr double kLargestInt = 2147483647.0;
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kFarthest = 1e100;  // Å: squares stay finite
 
 Extent empty_extent() {
     Extent extent{};
-    constexpr double infinity = std::numeric_limits<double>::infinity();
     for (int k = 0; k < 3; ++k) {
-        extent.low[k] = extent.shift_low[k] = infinity;
-        extent.high[k] = extent.shift_high[k] = -infinity;
+        extent.low[k] = extent.wraps_low[k] = kInfinity;
+        extent.high[k] = extent.wraps_high[k] = -kInfinity;
     }
     extent.not_finite = extent.too_far = -1;
     return extent;
@@ -46,12 +46,10 @@ void merge(Extent& into, const Extent& other) {
     for (int k = 0; k < 3; ++k) {
         into.low[k] = std::min(into.low[k], other.low[k]);
         into.high[k] = std::max(into.high[k], other.high[k]);
-        into.wraps[k] = std::max(into.wraps[k], other.wraps[k]);
-        into.shift_low[k] = std::min(into.shift_low[k], other.shift_low[k]);
-        into.shift_high[k] = std::max(into.shift_high[k], other.shift_high[k]);
-        into.rounding[k] = std::max(into.rounding[k], other.rounding[k]);
+        into.wraps_low[k] = std::min(into.wraps_low[k], other.wraps_low[k]);
+        into.wraps_high[k] = std::max(into.wraps_high[k], other.wraps_high[k]);
+        into.largest[k] = std::max(into.largest[k], other.largest[k]);
     }
-    into.largest = std::max(into.largest, other.largest);
     if (into.not_finite < 0) into.not_finite = other.not_finite;
     if (into.too_far < 0) into.too_far = other.too_far;
 }
@@ -62,17 +60,36 @@ std::string describe_position(const double* position, std::int64_t atom) {
     return text.str();
 }
 
-}  // namespace
-
-Coordinates locate(const Box& box, const double* position) {
-    Coordinates result;
-    for (int k = 0; k < 3; ++k) {
-        const double along = dot(box.dual[k], position);
-        result.wraps[k] = k < box.n_periodic ? std::floor(along) : 0;
-        result.along[k] = along - result.wraps[k];
+// Bounds from those on the wraps, and if these do not fit into 32 bits the least bounds, atom by atom.
+void bound_shifts(Extent& extent, const Box& box, std::int64_t n_atoms, const double* positions,
+                  const std::int32_t* species) {
+    bool fits = true;
+    for (int a = 0; a < 3; ++a) {
+        extent.shift_low[a] = extent.shift_high[a] = 0;
+        for (int k = 0; k < box.n_periodic; ++k) {
+            const auto times = static_cast<double>(box.transform[k][a]);
+            extent.shift_low[a] += times * (times > 0 ? extent.wraps_low[k] : extent.wraps_high[k]);
+            extent.shift_high[a] += times * (times > 0 ? extent.wraps_high[k] : extent.wraps_low[k]);
+        }
+        fits = fits && std::max(-extent.shift_low[a], extent.shift_high[a]) < kLargestInt / 4;
     }
-    return result;
+    if (fits) return;
+    for (int a = 0; a < 3; ++a) {
+        extent.shift_low[a] = kInfinity;
+        extent.shift_high[a] = -kInfinity;
+    }
+    for (std::int64_t i = 0; i < n_atoms; ++i) {
+        if (species != nullptr && species[i] < 0) continue;
+        const Coordinates at = locate(box, positions + 3 * i);
+        for (int a = 0; a < 3; ++a) {
+            const double shift = caller_shift(box, at.wraps, a);
+            extent.shift_low[a] = std::min(extent.shift_low[a], shift);
+            extent.shift_high[a] = std::max(extent.shift_high[a], shift);
+        }
+    }
 }
+
+}  // namespace
 
 double caller_shift(const Box& box, const double* along, int a) {
     double shift = 0;
@@ -82,7 +99,7 @@ double caller_shift(const Box& box, const double* along, int a) {
 
 Extent measure(const Box& box, std::int64_t n_atoms, const double* positions, const std::int32_t* species,
                int threads) {
-    constexpr std::int64_t kChunk = 4096;
+    constexpr std::int64_t kChunk = 1024;
     const std::int64_t chunks = (n_atoms + kChunk - 1) / kChunk;
     std::vector<Extent> parts(static_cast<std::size_t>(chunks), empty_extent());
     parallel_for(chunks, threads, 1, [&](std::int64_t chunk, int) {
@@ -101,14 +118,9 @@ Extent measure(const Box& box, std::int64_t n_atoms, const double* positions, co
                 if (too_far && part.too_far < 0) part.too_far = i;
                 part.low[k] = std::min(part.low[k], at.along[k]);
                 part.high[k] = std::max(part.high[k], at.along[k]);
-                part.wraps[k] = std::max(part.wraps[k], std::abs(at.wraps[k]));
-                const double shift = caller_shift(box, at.wraps, k);
-                part.shift_low[k] = std::min(part.shift_low[k], shift);
-                part.shift_high[k] = std::max(part.shift_high[k], shift);
-                double rounding = 0;
-                for (int c = 0; c < 3; ++c) rounding += std::abs(box.dual[k][c] * r[c]);
-                part.rounding[k] = std::max(part.rounding[k], rounding);
-                part.largest = std::max(part.largest, std::abs(r[k]));
+                part.wraps_low[k] = std::min(part.wraps_low[k], at.wraps[k]);
+                part.wraps_high[k] = std::max(part.wraps_high[k], at.wraps[k]);
+                part.largest[k] = std::max(part.largest[k], std::abs(r[k]));
             }
         }
         parts[static_cast<std::size_t>(chunk)] = part;
@@ -123,6 +135,7 @@ Extent measure(const Box& box, std::int64_t n_atoms, const double* positions, co
         throw std::invalid_argument("`positions` must lie within 2^31 lattice vectors and 1e100 Å of the origin, got " +
                                     describe_position(positions + 3 * extent.too_far, extent.too_far));
     }
+    bound_shifts(extent, box, n_atoms, positions, species);
     return extent;
 }
 
@@ -153,17 +166,21 @@ Reach find_reach(const Box& box, double cutoff, const Extent& extent) {
     for (int k = 0; k < box.n_periodic; ++k) {
         double length = 0;
         for (int a = 0; a < 3; ++a) length += std::abs(static_cast<double>(box.transform[k][a])) * norm(box.cell[a]);
-        lattice += kRounding * length * (extent.wraps[k] + reach.images[k]);
+        const double wraps = std::max(std::abs(extent.wraps_low[k]), std::abs(extent.wraps_high[k]));
+        lattice += kRounding * length * (wraps + reach.images[k]);
     }
-    reach.slack = lattice + kRounding * (extent.largest + cutoff);
+    const double largest = *std::max_element(extent.largest, extent.largest + 3);
+    reach.slack = lattice + kRounding * (largest + cutoff);
     for (int k = 0; k < 3; ++k) {
         const double per_angstrom = norm(box.dual[k]);
-        reach.margin[k] = kRounding * (extent.rounding[k] + 1) + per_angstrom * (lattice + 1e-9 * cutoff);
+        double rounding = 1;
+        for (int c = 0; c < 3; ++c) rounding += std::abs(box.dual[k][c]) * extent.largest[c];
+        reach.margin[k] = kRounding * rounding + per_angstrom * (lattice + 1e-9 * cutoff);
         reach.along[k] = per_angstrom * cutoff + reach.margin[k];
         if (k < box.n_periodic && reach.margin[k] > per_angstrom * cutoff + 1e-6) {
             throw std::invalid_argument(
                 "`positions` must be near enough to the origin for doubles to resolve the cutoff, got up to " +
-                std::to_string(extent.largest));
+                std::to_string(largest));
         }
     }
     return reach;

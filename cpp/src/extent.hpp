@@ -1,9 +1,11 @@
 // What the atoms span, and how far a search has to reach so that no rounding makes it miss a pair.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 
 #include "miniffx/box.hpp"
+#include "vec3.hpp"
 
 namespace miniffx {
 
@@ -12,7 +14,22 @@ struct Coordinates {
     double wraps[3];  // whole lattice vectors taken off
 };
 
-Coordinates locate(const Box& box, const double* position);
+// As std::floor, which is a call where the processor is not known to have an instruction for it.
+inline double floor_of(double x) {
+    if (!(std::abs(x) < 4503599627370496.0)) return x;  // 2^52: a whole number already
+    const auto whole = static_cast<double>(static_cast<std::int64_t>(x));
+    return whole > x ? whole - 1 : whole;
+}
+
+inline Coordinates locate(const Box& box, const double* position) {
+    Coordinates result;
+    for (int k = 0; k < 3; ++k) {
+        const double along = dot(box.dual[k], position);
+        result.wraps[k] = k < box.n_periodic ? floor_of(along) : 0;
+        result.along[k] = along - result.wraps[k];
+    }
+    return result;
+}
 
 // Component a, in the caller's cell, of a translation given in search axes.
 double caller_shift(const Box& box, const double* along, int a);
@@ -21,17 +38,16 @@ double caller_shift(const Box& box, const double* along, int a);
 // open ones.
 struct Extent {
     double low[3], high[3];
-    double wraps[3];                             // the most lattice vectors taken off, either way
-    double shift_low[3], shift_high[3];          // the same in the caller's cell
+    double wraps_low[3], wraps_high[3];          // lattice vectors taken off
+    double shift_low[3], shift_high[3];          // bounds on the same in the caller's cell
     double usual[3];                             // the lattice vectors taken off most atoms, if there is a majority
     std::int64_t votes;                          // by how many it wins, at least
-    double rounding[3];                          // sum of the magnitudes that were added up into the coordinate
-    double largest;                              // |position component|
+    double largest[3];                           // |position component|
     std::int64_t not_finite = -1, too_far = -1;  // first atom of the kind
 
     // Whether atoms lie in different images of the box.
     bool wraps_differ() const {
-        return shift_low[0] != shift_high[0] || shift_low[1] != shift_high[1] || shift_low[2] != shift_high[2];
+        return wraps_low[0] != wraps_high[0] || wraps_low[1] != wraps_high[1] || wraps_low[2] != wraps_high[2];
     }
 };
 

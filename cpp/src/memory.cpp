@@ -1,8 +1,11 @@
 #include "miniffx/memory.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
+#include <mutex>
 #include <sstream>
+#include <vector>
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -27,7 +30,84 @@ double available_memory() {
     return available;
 }
 
-constexpr std::size_t kHugePage = std::size_t{1} << 21;
+constexpr std::size_t kPage = 4096, kHugePage = std::size_t{1} << 21;
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__linux__)
+constexpr std::size_t kLarge = std::numeric_limits<std::size_t>::max();  // every block is the system's own
+#else
+constexpr std::size_t kLarge = std::size_t{1} << 18;
+#endif
+
+// What is really asked for: an eighth more at most, so that requests of about a size share blocks.
+std::size_t block_size(std::size_t bytes) {
+    std::size_t step = kPage;
+    while (16 * step <= bytes) step *= 2;
+    return (bytes + step - 1) / step * step;
+}
+
+#if defined(__linux__)
+void* fresh_block(std::size_t size) {
+    const bool huge = size >= 4 * kHugePage;
+    const std::size_t alignment = huge ? kHugePage : 64;  // JAX takes over what begins with a cache line
+    size = (std::max<std::size_t>(size, 1) + alignment - 1) / alignment * alignment;
+    void* const memory = std::aligned_alloc(alignment, size);
+    if (huge && memory != nullptr) (void)madvise(memory, size, MADV_HUGEPAGE);
+    return memory;
+}
+
+void give_up_contents(void* memory, std::size_t size) {
+    if (size >= 4 * kHugePage) (void)madvise(memory, size, MADV_FREE);
+}
+#else
+void* fresh_block(std::size_t size) { return std::malloc(size > 0 ? size : 1); }
+void give_up_contents(void*, std::size_t) {}
+#endif
+
+// Blocks that wait to be used again. A request that none of them serves releases those that are larger: what waits
+// is then a small part of what is in use.
+class Pool {
+  public:
+    void* take(std::size_t size) {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        for (std::size_t k = blocks_.size(); k-- > 0;) {
+            if (blocks_[k].size != size) continue;
+            void* const memory = blocks_[k].memory;
+            blocks_.erase(blocks_.begin() + static_cast<std::ptrdiff_t>(k));
+            return memory;
+        }
+        const auto larger = std::stable_partition(blocks_.begin(), blocks_.end(),
+                                                  [&](const Block& block) { return block.size <= size; });
+        for (auto block = larger; block != blocks_.end(); ++block) std::free(block->memory);
+        blocks_.erase(larger, blocks_.end());
+        return nullptr;
+    }
+
+    void put(void* memory, std::size_t size) noexcept {
+        give_up_contents(memory, size);
+        const std::lock_guard<std::mutex> lock(mutex_);
+        if (blocks_.size() == kMostBlocks) {
+            std::free(blocks_.front().memory);  // the one that has waited longest
+            blocks_.erase(blocks_.begin());
+        }
+        blocks_.push_back({memory, size});  // within what is reserved
+    }
+
+    Pool() { blocks_.reserve(kMostBlocks); }
+
+  private:
+    struct Block {
+        void* memory;
+        std::size_t size;
+    };
+    static constexpr std::size_t kMostBlocks = 256;
+    std::mutex mutex_;
+    std::vector<Block> blocks_;
+};
+
+Pool& pool() {
+    static Pool* const instance = new Pool;  // outlives whatever still holds a block when the program ends
+    return *instance;
+}
 
 }  // namespace
 
@@ -42,23 +122,25 @@ void require_memory(double bytes, const std::string& what) {
 }
 
 void* allocate(std::size_t bytes) {
+    if (bytes > std::numeric_limits<std::size_t>::max() / 2) throw std::bad_alloc();
     void* memory = nullptr;
-#if defined(__linux__)
-    // Page faults on fresh 4 KiB pages would otherwise cost as much as filling a long list.
-    if (bytes >= 4 * kHugePage) {
-        if (bytes > std::numeric_limits<std::size_t>::max() - kHugePage) throw std::bad_alloc();
-        memory = std::aligned_alloc(kHugePage, (bytes + kHugePage - 1) / kHugePage * kHugePage);
-        if (memory != nullptr) (void)madvise(memory, bytes, MADV_HUGEPAGE);
+    if (bytes < kLarge) {
+        memory = fresh_block(bytes);
     } else {
-        memory = std::malloc(bytes > 0 ? bytes : 1);
+        const std::size_t size = block_size(bytes);
+        memory = pool().take(size);
+        if (memory == nullptr) memory = fresh_block(size);
     }
-#else
-    memory = std::malloc(bytes > 0 ? bytes : 1);
-#endif
     if (memory == nullptr) throw std::bad_alloc();
     return memory;
 }
 
-void deallocate(void* memory) noexcept { std::free(memory); }
+void deallocate(void* memory, std::size_t bytes) noexcept {
+    if (memory == nullptr || bytes < kLarge) {
+        std::free(memory);
+    } else {
+        pool().put(memory, block_size(bytes));
+    }
+}
 
 }  // namespace miniffx

@@ -24,12 +24,12 @@ class NearSlots {
     std::int64_t slot(std::int64_t k) const { return slot_[static_cast<std::size_t>(k)]; }
 
     // Takes the slot if it is shorter than the triples' cutoff.
-    void add(std::int64_t slot, const double* d) {
-        if (!(d[0] * d[0] + d[1] * d[1] + d[2] * d[2] < square_)) return;
+    void add(std::int64_t slot, double x, double y, double z) {
+        if (!(x * x + y * y + z * z < square_)) return;
         slot_[size_] = slot;
-        x_[size_] = d[0];
-        y_[size_] = d[1];
-        z_[size_] = d[2];
+        x_[size_] = x;
+        y_[size_] = y;
+        z_[size_] = z;
         ++size_;
     }
 

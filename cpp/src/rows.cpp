@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "found.hpp"
 #include "near_slots.hpp"
 #include "parallel_for.hpp"
 
@@ -14,12 +15,12 @@ namespace {
 
 using Kind = std::array<std::int32_t, 3>;
 
-void check_triples(const Pairs& pairs, double cutoff, const Kind& kind, std::int64_t n_species) {
-    if (!(cutoff >= 0 && cutoff <= pairs.cutoff)) {
+void check_triples(const Found& found, double cutoff, const Kind& kind, std::int64_t n_species) {
+    if (!(cutoff >= 0 && cutoff <= found.cutoff)) {
         std::ostringstream message;
         message.precision(17);
         message << "`triple_cutoff` must be 0 (no triples) or positive, and not exceed the cutoff of the pairs ("
-                << pairs.cutoff << "), got " << cutoff;
+                << found.cutoff << "), got " << cutoff;
         throw std::invalid_argument(message.str());
     }
     if (!(0 <= kind[0] && kind[0] < n_species && 0 <= kind[1] && kind[1] <= kind[2] && kind[2] < n_species)) {
@@ -30,112 +31,130 @@ void check_triples(const Pairs& pairs, double cutoff, const Kind& kind, std::int
     }
 }
 
-void check_species(const Pairs& pairs, const std::int32_t* species, std::int64_t n_species) {
-    for (std::int64_t i = 0; i < pairs.n_atoms; ++i) {
+void check_species(const Found& found, const std::int32_t* species, std::int64_t n_species) {
+    for (std::int64_t i = 0; i < found.n_atoms; ++i) {
         if (species[i] < n_species) continue;
         throw std::invalid_argument("`species` must be below the number of species, " + std::to_string(n_species) +
                                     ", got " + std::to_string(species[i]) + " for atom " + std::to_string(i));
     }
 }
 
-std::int64_t most_pairs(const Pairs& pairs) {
-    std::int64_t most = 0;
-    for (std::int64_t i = 0; i < pairs.n_atoms; ++i) most = std::max(most, pairs.offsets[i + 1] - pairs.offsets[i]);
+std::int32_t most_neighbors(const Found& found) {
+    std::int32_t most = 0;
+    for (const std::int32_t count : found.counts) most = std::max(most, count);
     return most;
 }
 
 // Whether all atoms are of species 0: no species then has to be looked up.
-bool is_single(const Pairs& pairs, const std::int32_t* species, std::size_t n_species) {
-    return n_species == 1 && std::all_of(species, species + pairs.n_atoms, [](std::int32_t s) { return s == 0; });
+bool is_single(const Found& found, const std::int32_t* species, std::size_t n_species) {
+    return n_species == 1 && std::all_of(species, species + found.n_atoms, [](std::int32_t s) { return s == 0; });
 }
 
-// One thread's view of the neighbours of one centre: the pair in each column, and those near enough for
+// One thread's view of the neighbours of one centre: the displacement in each column, and those near enough for
 // triples.
-struct Scratch {
-    Scratch(std::int64_t n_columns, std::int64_t n_species, double triple_cutoff, bool closed)
-        : pair(static_cast<std::size_t>(n_columns)),
-          group(static_cast<std::size_t>(n_species) + 1),
+struct alignas(128) Worker {
+    Worker(const Found& found, std::int64_t n_columns, std::size_t n_species, double triple_cutoff, bool closed)
+        : reader(found),
+          displacement(static_cast<std::size_t>(n_columns)),
+          group(n_species + 1),
           near(n_columns, triple_cutoff, closed) {}
 
-    std::vector<std::int64_t> pair;
+    FoundReader reader;
+    std::vector<Vector> displacement;
     std::vector<std::int64_t> group;  // near slots of species B: group[B] ... group[B + 1] - 1
     NearSlots near;
+    bool overflow = false;
 };
 
-// Near slots among the written columns, grouped by species. begin(B) and count(B) say where B's columns are.
+// Near slots among the written columns, grouped by species, which begin and end at begin[B] and end[B].
 template <class Begin, class Count>
-void collect_near(const Pairs& pairs, Scratch& scratch, const Begin& begin, const Count& count) {
-    scratch.near.clear();
-    for (std::size_t b = 0; b + 1 < scratch.group.size(); ++b) {
-        scratch.group[b] = scratch.near.size();
+void collect_near(Worker& worker, const Begin& begin, const Count& count) {
+    worker.near.clear();
+    for (std::size_t b = 0; b + 1 < worker.group.size(); ++b) {
+        worker.group[b] = worker.near.size();
         for (std::int64_t column = begin(b); column < begin(b) + count(b); ++column) {
-            scratch.near.add(column, pairs.vector.data() + 3 * scratch.pair[static_cast<std::size_t>(column)]);
+            const Vector& d = worker.displacement[static_cast<std::size_t>(column)];
+            worker.near.add(column, d.x, d.y, d.z);
         }
     }
-    scratch.group.back() = scratch.near.size();
+    worker.group.back() = worker.near.size();
 }
 
 // visit(a, begin, end) for every near slot a of species B with the range of slots of species C to combine it
 // with.
 template <class Visit>
-void combine(const Scratch& scratch, const Kind& kind, const Visit& visit) {
+void combine(const Worker& worker, const Kind& kind, const Visit& visit) {
     const auto b = static_cast<std::size_t>(kind[1]), c = static_cast<std::size_t>(kind[2]);
-    for (std::int64_t a = scratch.group[b]; a < scratch.group[b + 1]; ++a) {
-        visit(a, b == c ? a + 1 : scratch.group[c], scratch.group[c + 1]);
+    for (std::int64_t a = worker.group[b]; a < worker.group[b + 1]; ++a) {
+        visit(a, b == c ? a + 1 : worker.group[c], worker.group[c + 1]);
     }
 }
 
-// Writes one row's pairs, and scratch.pair. Returns whether something did not fit. center < 0: a padding row.
-// `single`: all atoms are of the one species that there is, so that a row is a stretch of the pairs.
-bool fill_pairs(const Pairs& pairs, const std::int32_t* species, const RowTarget& target, std::size_t n_species,
-                std::int64_t row, std::int64_t center, bool single, Scratch& scratch) {
+// Writes the shift of a pair.
+inline void write(std::int32_t* to, const std::int32_t* shift) {
+    to[0] = shift[0];
+    to[1] = shift[1];
+    to[2] = shift[2];
+}
+
+// Fills what the counts leave of a row with padding.
+void pad(const RowTarget& target, std::size_t n_species, std::int64_t row, std::int32_t center) {
     const std::int64_t width = target.columns[n_species];
-    std::int32_t* neighbors = target.neighbors + row * width;
-    std::int32_t* shifts = target.shifts + row * width * 3;
-    std::int32_t* counts = target.counts + row * static_cast<std::int64_t>(n_species);
-    std::fill_n(counts, n_species, 0);
-    bool overflow = false;
-    const std::int64_t begin = center < 0 ? 0 : pairs.offsets[center];
-    const std::int64_t end = center < 0 ? 0 : pairs.offsets[center + 1];
-    if (single) {
-        const std::int64_t n = std::min(end - begin, width);
-        overflow = n < end - begin;
-        counts[0] = static_cast<std::int32_t>(n);
-        std::copy_n(pairs.j.data() + begin, n, neighbors);
-        std::copy_n(pairs.shift.data() + 3 * begin, 3 * n, shifts);
-        for (std::int64_t k = 0; k < n; ++k) scratch.pair[static_cast<std::size_t>(k)] = begin + k;
+    const std::int32_t* counts = target.counts + row * static_cast<std::int64_t>(n_species);
+    for (std::size_t b = 0; b < n_species; ++b) {
+        const std::int64_t first = row * width + target.columns[b] + counts[b];
+        const std::int64_t room = row * width + target.columns[b + 1] - first;
+        std::fill_n(target.neighbors + first, room, center);
+        std::fill_n(target.shifts + 3 * first, 3 * room, 0);
+    }
+}
+
+// Writes the pairs of the centre at place p, and the displacements if `keep`. `single`: all atoms are of the one
+// species that there is.
+void fill_pairs(const Found& found, const std::int32_t* species, const RowTarget& target, std::size_t n_species,
+                std::int64_t row, std::int32_t p, bool single, bool keep, Worker& worker) {
+    const std::int64_t width = target.columns[n_species];
+    std::int32_t* const neighbors = target.neighbors + row * width;
+    std::int32_t* const shifts = target.shifts + row * width * 3;
+    std::int32_t* const counts = target.counts + row * static_cast<std::int64_t>(n_species);
+    const CellList::Exact center = found.cells.exact[p];
+    Vector* const displacements = worker.displacement.data();
+    if (single && found.counts[p] <= width) {
+        counts[0] = found.counts[p];
+        worker.reader.each(p, [=](std::int32_t k, const CellList::Exact& to, const Image& image) {
+            neighbors[k] = to.atom;
+            write(shifts + 3 * k, image.shift);
+            if (keep) displacements[k] = displacement(center, to, image);
+        });
     } else {
-        for (std::int64_t p = begin; p < end; ++p) {
-            const std::int32_t b = species[pairs.j[p]];
-            if (b < 0) continue;
+        std::fill_n(counts, n_species, 0);
+        bool overflow = false;
+        worker.reader.each(p, [&](std::int32_t, const CellList::Exact& to, const Image& image) {
+            const std::int32_t b = species[to.atom];
+            if (b < 0) return;
             const std::int32_t column = target.columns[b] + counts[b];
             if (column >= target.columns[b + 1]) {
                 overflow = true;
-                continue;
+                return;
             }
             ++counts[b];
-            neighbors[column] = pairs.j[p];
-            std::copy_n(pairs.shift.data() + 3 * p, 3, shifts + 3 * std::int64_t{column});
-            scratch.pair[static_cast<std::size_t>(column)] = p;
-        }
+            neighbors[column] = to.atom;
+            write(shifts + 3 * std::int64_t{column}, image.shift);
+            if (keep) displacements[column] = displacement(center, to, image);
+        });
+        worker.overflow = worker.overflow || overflow;
     }
-    const auto padding = static_cast<std::int32_t>(std::max<std::int64_t>(center, 0));
-    for (std::size_t b = 0; b < n_species; ++b) {
-        const std::int64_t first = target.columns[b] + counts[b], room = target.columns[b + 1] - first;
-        std::fill_n(neighbors + first, room, padding);
-        std::fill_n(shifts + 3 * first, 3 * room, 0);
-    }
-    return overflow;
+    pad(target, n_species, row, center.atom);
 }
 
-// Writes one row's triples of one kind from the near slots. Returns whether some did not fit.
-bool fill_triples(const TripleTarget& target, std::int64_t row, Scratch& scratch) {
-    NearSlots& near = scratch.near;
+// Writes one row's triples of one kind from the near slots.
+void fill_triples(const TripleTarget& target, std::int64_t row, Worker& worker) {
+    NearSlots& near = worker.near;
     std::int32_t* first = target.first + row * target.capacity;
     std::int32_t* second = target.second + row * target.capacity;
     std::int64_t count = 0;
     bool overflow = false;
-    combine(scratch, target.kind, [&](std::int64_t a, std::int64_t begin, std::int64_t end) {
+    combine(worker, target.kind, [&](std::int64_t a, std::int64_t begin, std::int64_t end) {
         std::int64_t found = near.find_joined(a, begin, end);
         const std::int64_t room = target.capacity - count;
         overflow = overflow || found > room;
@@ -149,7 +168,7 @@ bool fill_triples(const TripleTarget& target, std::int64_t row, Scratch& scratch
     std::fill(first + count, first + target.capacity, 0);
     std::fill(second + count, second + target.capacity, 0);
     target.count[row] = static_cast<std::int32_t>(count);
-    return overflow;
+    worker.overflow = worker.overflow || overflow;
 }
 
 std::int32_t to_capacity(std::int64_t count) {
@@ -160,21 +179,81 @@ std::int32_t to_capacity(std::int64_t count) {
     return static_cast<std::int32_t>(count);
 }
 
+// Where the rows of all atoms are.
+struct RowOf {
+    std::int32_t target = -1, row = 0;
+};
+
+// Which row belongs to each atom. Rows that belong to none, and atoms that are in no cell list, get padding at once.
+std::vector<RowOf> assign_rows(const Found& found, const std::vector<RowTarget>& rows,
+                               const std::vector<TripleTarget>& triples) {
+    std::vector<char> present(static_cast<std::size_t>(found.n_atoms), 0);
+    for (std::int64_t p = 0; p < found.cells.n_atoms; ++p) {
+        present[static_cast<std::size_t>(found.cells.exact[p].atom)] = 1;
+    }
+    std::vector<RowOf> row_of(static_cast<std::size_t>(found.n_atoms));
+    for (std::size_t a = 0; a < rows.size(); ++a) {
+        const RowTarget& target = rows[a];
+        for (std::int64_t row = 0; row < target.n_rows; ++row) {
+            const std::int32_t center = target.centers[row];
+            const bool atom = center >= 0 && center < found.n_atoms;
+            if (atom && row_of[static_cast<std::size_t>(center)].target >= 0) {
+                throw std::invalid_argument("`centers` must hold each atom once, got atom " + std::to_string(center) +
+                                            " again");
+            }
+            if (atom && present[static_cast<std::size_t>(center)] != 0) {
+                row_of[static_cast<std::size_t>(center)] = {static_cast<std::int32_t>(a),
+                                                            static_cast<std::int32_t>(row)};
+                continue;
+            }
+            std::fill_n(target.counts + row * static_cast<std::int64_t>(rows.size()), rows.size(), 0);
+            pad(target, rows.size(), row, atom ? center : 0);
+            for (const TripleTarget& triple : triples) {
+                if (triple.kind[0] != static_cast<std::int32_t>(a)) continue;
+                std::fill_n(triple.first + row * triple.capacity, triple.capacity, 0);
+                std::fill_n(triple.second + row * triple.capacity, triple.capacity, 0);
+                triple.count[row] = 0;
+            }
+        }
+    }
+    return row_of;
+}
+
+template <class Body>
+void for_each_center(const Found& found, std::vector<Worker>& workers, const Body& body) {
+    constexpr int kGrain = 8;
+    const auto threads = static_cast<int>(workers.size());
+    parallel_for(static_cast<std::int64_t>(found.groups.size()), threads, kGrain, [&](std::int64_t g, int thread) {
+        Worker& mine = workers[static_cast<std::size_t>(thread)];
+        const Found::Group& group = found.groups[static_cast<std::size_t>(g)];
+        mine.reader.open(group);
+        for (std::int32_t p = group.begin; p < group.end; ++p) body(p, found.cells.exact[p].atom, mine);
+    });
+}
+
+std::vector<Worker> make_workers(const Found& found, std::int64_t n_columns, std::size_t n_species,
+                                 double triple_cutoff, bool closed, int threads) {
+    threads = thread_count(threads, found.cells.n_atoms, 512);
+    const Worker worker(found, n_columns, n_species, triple_cutoff, closed);
+    return {static_cast<std::size_t>(threads), worker};
+}
+
 }  // namespace
 
-bool fill_rows(const Pairs& pairs, const std::int32_t* species, const std::vector<RowTarget>& rows,
+bool fill_rows(const Neighbors& neighbors, const std::int32_t* species, const std::vector<RowTarget>& rows,
                const std::vector<TripleTarget>& triples, double triple_cutoff, bool closed, int threads) {
+    const Found& found = *neighbors;
     const std::size_t n_species = rows.size();
-    check_species(pairs, species, static_cast<std::int64_t>(n_species));
-    check_triples(pairs, triple_cutoff, {0, 0, 0}, 1);
+    check_species(found, species, static_cast<std::int64_t>(n_species));
+    check_triples(found, triple_cutoff, {0, 0, 0}, 1);
     for (const TripleTarget& target : triples) {
-        check_triples(pairs, triple_cutoff, target.kind, static_cast<std::int64_t>(n_species));
+        check_triples(found, triple_cutoff, target.kind, static_cast<std::int64_t>(n_species));
         if (target.capacity < 0 || target.capacity > std::numeric_limits<std::int32_t>::max()) {
             throw std::invalid_argument("`triple_capacity` must be between 0 and 2^31 - 1, got " +
                                         std::to_string(target.capacity));
         }
     }
-    std::int64_t widest = 0, n_rows = 0;
+    std::int64_t widest = 0;
     for (const RowTarget& target : rows) {
         bool ascending = target.columns[0] == 0;
         for (std::size_t b = 0; b < n_species; ++b) {
@@ -182,105 +261,98 @@ bool fill_rows(const Pairs& pairs, const std::int32_t* species, const std::vecto
         }
         if (!ascending) throw std::invalid_argument("`columns` must start at 0 and ascend in every row");
         widest = std::max<std::int64_t>(widest, target.columns[n_species]);
-        n_rows += target.n_rows;
     }
-    const bool single = is_single(pairs, species, n_species);
-    threads = thread_count(threads, n_rows, 512);
-    std::vector<Scratch> scratch(static_cast<std::size_t>(threads),
-                                 Scratch(widest, static_cast<std::int64_t>(n_species), triple_cutoff, closed));
-    std::vector<char> overflow(static_cast<std::size_t>(threads), 0);
-
-    for (std::size_t a = 0; a < n_species; ++a) {
+    std::vector<std::vector<const TripleTarget*>> kinds(n_species);
+    for (const TripleTarget& target : triples) kinds[static_cast<std::size_t>(target.kind[0])].push_back(&target);
+    const bool single = is_single(found, species, n_species);
+    const std::vector<RowOf> row_of = assign_rows(found, rows, triples);
+    std::vector<Worker> workers = make_workers(found, widest, n_species, triple_cutoff, closed, threads);
+    for_each_center(found, workers, [&](std::int32_t p, std::int32_t atom, Worker& mine) {
+        const RowOf place = row_of[static_cast<std::size_t>(atom)];
+        if (place.target < 0) return;
+        const auto a = static_cast<std::size_t>(place.target);
         const RowTarget& target = rows[a];
-        std::vector<const TripleTarget*> kinds;
-        for (const TripleTarget& triple : triples) {
-            if (triple.kind[0] == static_cast<std::int32_t>(a)) kinds.push_back(&triple);
-        }
-        parallel_for(target.n_rows, threads, 16, [&](std::int64_t row, int thread) {
-            Scratch& mine = scratch[static_cast<std::size_t>(thread)];
-            char& lost = overflow[static_cast<std::size_t>(thread)];
-            std::int64_t center = target.centers[row];
-            if (center < 0 || center >= pairs.n_atoms) center = -1;
-            if (fill_pairs(pairs, species, target, n_species, row, center, single, mine)) lost = 1;
-            if (kinds.empty()) return;
-            const std::int32_t* counts = target.counts + row * static_cast<std::int64_t>(n_species);
-            collect_near(
-                pairs, mine, [&](std::size_t b) { return target.columns[b]; },
-                [&](std::size_t b) { return counts[b]; });
-            for (const TripleTarget* kind : kinds) {
-                if (fill_triples(*kind, row, mine)) lost = 1;
-            }
-        });
-    }
-    return std::find(overflow.begin(), overflow.end(), 1) != overflow.end();
+        fill_pairs(found, species, target, n_species, place.row, p, single, !kinds[a].empty(), mine);
+        if (kinds[a].empty()) return;
+        const std::int32_t* counts = target.counts + place.row * static_cast<std::int64_t>(n_species);
+        collect_near(mine, [&](std::size_t b) { return target.columns[b]; }, [&](std::size_t b) { return counts[b]; });
+        for (const TripleTarget* kind : kinds[a]) fill_triples(*kind, place.row, mine);
+    });
+    return std::any_of(workers.begin(), workers.end(), [](const Worker& worker) { return worker.overflow; });
 }
 
-RowCounts count_rows(const Pairs& pairs, const std::int32_t* species, std::int32_t n_species,
+RowCounts count_rows(const Neighbors& neighbors, const std::int32_t* species, std::int32_t n_species,
                      const std::vector<Kind>& kinds, double triple_cutoff, bool closed, int threads) {
+    const Found& found = *neighbors;
     if (n_species < 0) {
         throw std::invalid_argument("`n_species` must not be negative, got " + std::to_string(n_species));
     }
-    check_species(pairs, species, n_species);
-    check_triples(pairs, triple_cutoff, {0, 0, 0}, 1);
-    for (const Kind& kind : kinds) check_triples(pairs, triple_cutoff, kind, n_species);
+    check_species(found, species, n_species);
+    check_triples(found, triple_cutoff, {0, 0, 0}, 1);
+    for (const Kind& kind : kinds) check_triples(found, triple_cutoff, kind, n_species);
     const auto n = static_cast<std::size_t>(n_species);
     const bool no_triples = kinds.empty() || triple_cutoff == 0;
-    if (no_triples && is_single(pairs, species, n)) {
-        return {{to_capacity(most_pairs(pairs))}, std::vector<std::int32_t>(kinds.size())};
+    if (no_triples && is_single(found, species, n)) {
+        return {{most_neighbors(found)}, std::vector<std::int32_t>(kinds.size())};
     }
-    threads = thread_count(threads, pairs.n_atoms, 512);
 
-    struct Worker {
-        Scratch scratch;
+    struct alignas(128) Counter {
         std::vector<std::int64_t> begin, count, pair_max, triple_max;
+        std::vector<Vector> unsorted;
+        std::vector<std::int32_t> kind_of;
     };
-    std::vector<Worker> workers(static_cast<std::size_t>(threads),
-                                Worker{Scratch(most_pairs(pairs), n_species, triple_cutoff, closed),
-                                       std::vector<std::int64_t>(n), std::vector<std::int64_t>(n),
-                                       std::vector<std::int64_t>(n * n), std::vector<std::int64_t>(kinds.size())});
-    parallel_for(pairs.n_atoms, threads, 16, [&](std::int64_t i, int thread) {
-        if (species[i] < 0) return;
-        Worker& mine = workers[static_cast<std::size_t>(thread)];
+    const auto most = static_cast<std::size_t>(most_neighbors(found));
+    std::vector<Worker> workers =
+        make_workers(found, static_cast<std::int64_t>(most), n, triple_cutoff, closed, threads);
+    std::vector<Counter> counters(
+        workers.size(),
+        Counter{std::vector<std::int64_t>(n), std::vector<std::int64_t>(n), std::vector<std::int64_t>(n * n),
+                std::vector<std::int64_t>(kinds.size()), std::vector<Vector>(most), std::vector<std::int32_t>(most)});
+    for_each_center(found, workers, [&](std::int32_t p, std::int32_t atom, Worker& worker) {
+        if (species[atom] < 0) return;
+        Counter& mine = counters[static_cast<std::size_t>(&worker - workers.data())];
         std::fill(mine.count.begin(), mine.count.end(), 0);
-        for (std::int64_t p = pairs.offsets[i]; p < pairs.offsets[i + 1]; ++p) {
-            const std::int32_t b = species[pairs.j[p]];
+        const CellList::Exact& center = found.cells.exact[p];
+        worker.reader.each(p, [&](std::int32_t k, const CellList::Exact& to, const Image& image) {
+            const std::int32_t b = species[to.atom];
+            mine.kind_of[static_cast<std::size_t>(k)] = b;
             if (b >= 0) ++mine.count[static_cast<std::size_t>(b)];
-        }
-        std::int64_t* most = mine.pair_max.data() + static_cast<std::size_t>(species[i]) * n;
+            if (!no_triples) mine.unsorted[static_cast<std::size_t>(k)] = displacement(center, to, image);
+        });
+        std::int64_t* pair_max = mine.pair_max.data() + static_cast<std::size_t>(species[atom]) * n;
         std::int64_t next = 0;
         for (std::size_t b = 0; b < n; ++b) {
-            most[b] = std::max(most[b], mine.count[b]);
+            pair_max[b] = std::max(pair_max[b], mine.count[b]);
             mine.begin[b] = next;
             next += mine.count[b];
         }
         if (no_triples) return;
 
         std::fill(mine.count.begin(), mine.count.end(), 0);
-        for (std::int64_t p = pairs.offsets[i]; p < pairs.offsets[i + 1]; ++p) {
-            if (species[pairs.j[p]] < 0) continue;
-            const auto b = static_cast<std::size_t>(species[pairs.j[p]]);
-            mine.scratch.pair[static_cast<std::size_t>(mine.begin[b] + mine.count[b]++)] = p;
+        for (std::size_t k = 0; k < static_cast<std::size_t>(found.counts[p]); ++k) {
+            if (mine.kind_of[k] < 0) continue;
+            const auto b = static_cast<std::size_t>(mine.kind_of[k]);
+            worker.displacement[static_cast<std::size_t>(mine.begin[b] + mine.count[b]++)] = mine.unsorted[k];
         }
         collect_near(
-            pairs, mine.scratch, [&](std::size_t b) { return mine.begin[b]; },
-            [&](std::size_t b) { return mine.count[b]; });
+            worker, [&](std::size_t b) { return mine.begin[b]; }, [&](std::size_t b) { return mine.count[b]; });
         for (std::size_t m = 0; m < kinds.size(); ++m) {
-            if (kinds[m][0] != species[i]) continue;
+            if (kinds[m][0] != species[atom]) continue;
             std::int64_t count = 0;
-            combine(mine.scratch, kinds[m], [&](std::int64_t a, std::int64_t begin, std::int64_t end) {
-                count += mine.scratch.near.count_joined(a, begin, end);
+            combine(worker, kinds[m], [&](std::int64_t a, std::int64_t begin, std::int64_t end) {
+                count += worker.near.count_joined(a, begin, end);
             });
             mine.triple_max[m] = std::max(mine.triple_max[m], count);
         }
     });
 
     RowCounts result{std::vector<std::int32_t>(n * n), std::vector<std::int32_t>(kinds.size())};
-    for (const Worker& worker : workers) {
+    for (const Counter& counter : counters) {
         for (std::size_t k = 0; k < n * n; ++k) {
-            result.pair_max[k] = std::max(result.pair_max[k], to_capacity(worker.pair_max[k]));
+            result.pair_max[k] = std::max(result.pair_max[k], to_capacity(counter.pair_max[k]));
         }
         for (std::size_t m = 0; m < kinds.size(); ++m) {
-            result.triple_max[m] = std::max(result.triple_max[m], to_capacity(worker.triple_max[m]));
+            result.triple_max[m] = std::max(result.triple_max[m], to_capacity(counter.triple_max[m]));
         }
     }
     return result;

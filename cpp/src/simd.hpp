@@ -8,7 +8,11 @@
 #define MINIFFX_X86 0
 #endif
 
+#include <cstdint>
+
 namespace miniffx {
+
+constexpr std::int64_t kLanes = 16;  // how many numbers an inner loop may take at a time, at most
 
 enum class Simd { portable, avx2, avx512 };
 

@@ -22,7 +22,10 @@ void check_cutoff(double cutoff, const Pairs& pairs) {
 
 void collect(const Pairs& pairs, std::int64_t i, NearSlots& near) {
     near.clear();
-    for (std::int64_t p = pairs.offsets[i]; p < pairs.offsets[i + 1]; ++p) near.add(p, pairs.vector.data() + 3 * p);
+    const double* const d = pairs.vector.data();
+    for (std::int64_t p = pairs.offsets[i]; p < pairs.offsets[i + 1]; ++p) {
+        near.add(p, d[3 * p], d[3 * p + 1], d[3 * p + 2]);
+    }
 }
 
 }  // namespace

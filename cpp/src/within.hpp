@@ -1,8 +1,8 @@
 // Which of many candidates are within the cutoff of one atom: the innermost loop of the search.
 //
-// The displacement is D = (r_j - r_i) + s, s the lattice part of the convention in pairs.hpp, evaluated in
-// double in just this order, then Dx*Dx + Dy*Dy + Dz*Dz < square: every variant performs the same operations on
-// every candidate, so that all give the same bits.
+// Candidates are looked at in single precision, in a frame around the atoms that look at them and scaled to its
+// size. A distance that single precision cannot decide is left to the caller, so that what is found does not depend
+// on the variant in use.
 #pragma once
 
 #include <cstdint>
@@ -11,45 +11,40 @@
 
 namespace miniffx {
 
+// Where the candidates are copied to: coordinates in the frame, and what to report of each. Room for
+// kLanes more than there are.
 struct Block {
-    std::int64_t size;           // a multiple of kLanes; what is not a candidate has x = infinity
-    const double *x, *y, *z;     // [size] r_j
-    const double *sx, *sy, *sz;  // [size] s; a single one for all candidates unless `shifted`
-    const std::int32_t* label;   // [size] what to report of a candidate
-    bool shifted;
-};
-
-// What was found, in the order of the candidates. Room for size + kLanes.
-struct Hits {
+    std::int64_t size;
+    float *x, *y, *z;
     std::int32_t* label;
-    double *x, *y, *z;  // D
 };
 
-// Candidates to copy, and where to.
+// Squared distances below `low` are surely within the cutoff, above `high` surely not.
+struct Range {
+    float low, high;
+};
+
+// Consecutive atoms, and the frame: u = (x - origin) * scale.
 struct Source {
     std::int64_t size;
     const double *x, *y, *z;
-    const std::int32_t* atom;
-};
-struct Gathered {
-    double *x, *y, *z;
-    std::int32_t* atom;
+    std::int32_t label;  // of the first; the others count on
+    double origin[3];
+    double scale;
 };
 
-// An axis-aligned box and how far from it a candidate may be. Infinite bounds let everything pass.
+// Candidates farther than this from a box around the frame's origin are left out.
 struct Bounds {
-    double low[3], high[3];
-    double square;
+    float half[3];  // half of its edges
+    float square;   // of the distance
 };
 
 struct Within {
-    std::int64_t (*count)(const Block& block, const double* center, double square);
-    std::int64_t (*find)(const Block& block, const double* center, double square, const Hits& hits);
-    // vector[3 * k + c] = component c of D of hit k, for k < n.
-    void (*interleave)(const Hits& hits, std::int64_t n, double* vector);
-    // Copies the candidates that are in reach of some point of a box, in order; returns how many. Reads and
-    // writes up to a multiple of kLanes.
-    std::int64_t (*gather)(const Source& from, const Bounds& bounds, const Gathered& to);
+    // Labels of the candidates that are not surely out, in order; `doubt` tells whether one is not surely in. The
+    // coordinates must be NaN from `size` to the next multiple of kLanes. Writes kLanes more labels than there are.
+    std::int64_t (*find)(const Block& block, const float* center, Range range, std::int32_t* label, bool& doubt);
+    // Appends the atoms that are in reach of the box, in order. Reads up to kLanes atoms more than there are.
+    void (*gather)(const Source& from, const Bounds& bounds, Block& to);
 };
 
 const Within& within_portable();

@@ -12,141 +12,100 @@
 namespace miniffx {
 namespace {
 
-constexpr std::int64_t kWidth = 4;
+constexpr std::int64_t kWidth = 8;
 static_assert(kLanes % kWidth == 0);
 
-// For each mask of four lanes the permutation that moves those set to the front: of 64-bit lanes as pairs of
-// 32-bit ones, and of 32-bit lanes.
-struct Compression {
-    alignas(32) std::array<std::array<std::int32_t, 8>, 16> wide{};
-    alignas(16) std::array<std::array<std::int32_t, 4>, 16> narrow{};
-};
-
-constexpr Compression make_compression() {
-    Compression table;
-    for (std::size_t mask = 0; mask < 16; ++mask) {
-        std::size_t to = 0;
-        for (int lane = 0; lane < 4; ++lane) {
-            if ((mask >> lane & 1) == 0) continue;
-            table.wide[mask][2 * to] = 2 * lane;
-            table.wide[mask][2 * to + 1] = 2 * lane + 1;
-            table.narrow[mask][to++] = lane;
+// For each mask of eight lanes the permutation that moves those set to the front, a lane number per byte.
+constexpr std::array<std::uint64_t, 256> make_permutations() {
+    std::array<std::uint64_t, 256> table{};
+    for (unsigned mask = 0; mask < 256; ++mask) {
+        unsigned to = 0;
+        for (std::uint64_t lane = 0; lane < 8; ++lane) {
+            if ((mask >> lane & 1) != 0) table[mask] |= lane << (8 * to++);
         }
     }
     return table;
 }
 
-constexpr Compression kCompression = make_compression();
+constexpr std::array<std::uint64_t, 256> kPermutations = make_permutations();
 
-struct Center {
-    __m256d x, y, z, sx, sy, sz;
-};
-
-MINIFFX_TARGET inline Center broadcast(const Block& b, const double* center) {
-    return {_mm256_set1_pd(center[0]), _mm256_set1_pd(center[1]), _mm256_set1_pd(center[2]),
-            _mm256_set1_pd(b.sx[0]),   _mm256_set1_pd(b.sy[0]),   _mm256_set1_pd(b.sz[0])};
+MINIFFX_TARGET inline __m256i front(unsigned mask) {
+    return _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(static_cast<long long>(kPermutations[mask])));
 }
 
-struct Distance {
-    __m256d x, y, z;
-    unsigned inside;
-};
+MINIFFX_TARGET inline __m256 load(const std::int32_t* x) { return _mm256_loadu_ps(reinterpret_cast<const float*>(x)); }
 
-template <bool kShifted>
-MINIFFX_TARGET inline Distance distance(const Block& b, std::int64_t k, const Center& c, __m256d square) {
-    const __m256d sx = kShifted ? _mm256_loadu_pd(b.sx + k) : c.sx;
-    const __m256d sy = kShifted ? _mm256_loadu_pd(b.sy + k) : c.sy;
-    const __m256d sz = kShifted ? _mm256_loadu_pd(b.sz + k) : c.sz;
-    const __m256d x = _mm256_add_pd(_mm256_sub_pd(_mm256_loadu_pd(b.x + k), c.x), sx);
-    const __m256d y = _mm256_add_pd(_mm256_sub_pd(_mm256_loadu_pd(b.y + k), c.y), sy);
-    const __m256d z = _mm256_add_pd(_mm256_sub_pd(_mm256_loadu_pd(b.z + k), c.z), sz);
-    const __m256d sum = _mm256_add_pd(_mm256_add_pd(_mm256_mul_pd(x, x), _mm256_mul_pd(y, y)), _mm256_mul_pd(z, z));
-    return {x, y, z, static_cast<unsigned>(_mm256_movemask_pd(_mm256_cmp_pd(sum, square, _CMP_LT_OQ)))};
+MINIFFX_TARGET inline void store(float* to, __m256 x, __m256i order) {
+    _mm256_storeu_ps(to, _mm256_permutevar8x32_ps(x, order));
 }
 
-MINIFFX_TARGET inline __m256d compress(__m256d x, __m256i order) {
-    return _mm256_castps_pd(_mm256_permutevar8x32_ps(_mm256_castpd_ps(x), order));
+MINIFFX_TARGET inline __m256 sum_of_squares(__m256 x, __m256 y, __m256 z) {
+    return _mm256_add_ps(_mm256_add_ps(_mm256_mul_ps(x, x), _mm256_mul_ps(y, y)), _mm256_mul_ps(z, z));
 }
 
-// Stores the lanes in the mask from place `at` on, and overwrites what follows.
-MINIFFX_TARGET inline void store_compressed(const Gathered& to, std::int64_t at, unsigned mask, __m256d x, __m256d y,
-                                            __m256d z, __m128 label) {
-    const __m256i wide = _mm256_load_si256(reinterpret_cast<const __m256i*>(kCompression.wide[mask].data()));
-    const __m128i narrow = _mm_load_si128(reinterpret_cast<const __m128i*>(kCompression.narrow[mask].data()));
-    _mm256_storeu_pd(to.x + at, compress(x, wide));
-    _mm256_storeu_pd(to.y + at, compress(y, wide));
-    _mm256_storeu_pd(to.z + at, compress(z, wide));
-    _mm_storeu_ps(reinterpret_cast<float*>(to.atom + at), _mm_permutevar_ps(label, narrow));
-}
-
-template <bool kShifted>
-MINIFFX_TARGET std::int64_t count_of(const Block& block, const double* center, double square) {
-    const Block b = block;
-    const Center c = broadcast(b, center);
-    const __m256d limit = _mm256_set1_pd(square);
+MINIFFX_TARGET std::int64_t find(const Block& block, const float* center, Range range, std::int32_t* label,
+                                 bool& doubt) {
+    const Block b = block;  // a copy, for the compiler to see that no store changes it
+    const __m256 cx = _mm256_set1_ps(center[0]), cy = _mm256_set1_ps(center[1]), cz = _mm256_set1_ps(center[2]);
+    const __m256 low = _mm256_set1_ps(range.low), high = _mm256_set1_ps(range.high);
     std::int64_t found = 0;
+    __m256 unsure = _mm256_setzero_ps();
     for (std::int64_t k = 0; k < b.size; k += kWidth) {
-        found += _mm_popcnt_u32(distance<kShifted>(b, k, c, limit).inside);
+        const __m256 x = _mm256_sub_ps(_mm256_loadu_ps(b.x + k), cx), y = _mm256_sub_ps(_mm256_loadu_ps(b.y + k), cy);
+        const __m256 z = _mm256_sub_ps(_mm256_loadu_ps(b.z + k), cz);
+        const __m256 square = sum_of_squares(x, y, z);
+        const __m256 possible = _mm256_cmp_ps(square, high, _CMP_LE_OQ);
+        unsure = _mm256_or_ps(unsure, _mm256_and_ps(possible, _mm256_cmp_ps(square, low, _CMP_NLT_UQ)));
+        const auto mask = static_cast<unsigned>(_mm256_movemask_ps(possible));
+        store(reinterpret_cast<float*>(label + found), load(b.label + k), front(mask));
+        found += _mm_popcnt_u32(mask);
     }
+    doubt = _mm256_movemask_ps(unsure) != 0;
     return found;
 }
 
-template <bool kShifted>
-MINIFFX_TARGET std::int64_t find_of(const Block& block, const double* center, double square, const Hits& to) {
-    const Block b = block;  // copies, for the compiler to see that no store changes them
-    const Hits hits = to;
-    const Center c = broadcast(b, center);
-    const __m256d limit = _mm256_set1_pd(square);
-    std::int64_t found = 0;
-    for (std::int64_t k = 0; k < b.size; k += kWidth) {
-        const Distance d = distance<kShifted>(b, k, c, limit);
-        const __m128 label = _mm_loadu_ps(reinterpret_cast<const float*>(b.label + k));
-        store_compressed({hits.x, hits.y, hits.z, hits.label}, found, d.inside, d.x, d.y, d.z, label);
-        found += _mm_popcnt_u32(d.inside);
-    }
-    return found;
+MINIFFX_TARGET inline __m256 in_frame(const double* x, __m256d origin, __m256d scale) {
+    const __m128 low = _mm256_cvtpd_ps(_mm256_mul_pd(_mm256_sub_pd(_mm256_loadu_pd(x), origin), scale));
+    const __m128 high = _mm256_cvtpd_ps(_mm256_mul_pd(_mm256_sub_pd(_mm256_loadu_pd(x + 4), origin), scale));
+    return _mm256_set_m128(high, low);
 }
 
-MINIFFX_TARGET std::int64_t count(const Block& b, const double* center, double square) {
-    return b.shifted ? count_of<true>(b, center, square) : count_of<false>(b, center, square);
+MINIFFX_TARGET inline __m256 beyond(__m256 x, float half) {
+    const __m256 magnitude = _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x);
+    return _mm256_max_ps(_mm256_sub_ps(magnitude, _mm256_set1_ps(half)), _mm256_setzero_ps());
 }
 
-MINIFFX_TARGET std::int64_t find(const Block& b, const double* center, double square, const Hits& hits) {
-    return b.shifted ? find_of<true>(b, center, square, hits) : find_of<false>(b, center, square, hits);
-}
-
-MINIFFX_TARGET inline __m256d gap(__m256d x, __m256d low, __m256d high) {
-    return _mm256_max_pd(_mm256_max_pd(_mm256_sub_pd(low, x), _mm256_sub_pd(x, high)), _mm256_setzero_pd());
-}
-
-MINIFFX_TARGET std::int64_t gather(const Source& from, const Bounds& b, const Gathered& to) {
+MINIFFX_TARGET void gather(const Source& from, const Bounds& bounds, Block& to) {
     const Source source = from;
-    const Gathered target = to;
-    const __m256d low_x = _mm256_set1_pd(b.low[0]), high_x = _mm256_set1_pd(b.high[0]);
-    const __m256d low_y = _mm256_set1_pd(b.low[1]), high_y = _mm256_set1_pd(b.high[1]);
-    const __m256d low_z = _mm256_set1_pd(b.low[2]), high_z = _mm256_set1_pd(b.high[2]);
-    const __m256d square = _mm256_set1_pd(b.square);
-    std::int64_t taken = 0;
+    const Bounds b = bounds;
+    const Block target = to;
+    const __m256d ox = _mm256_set1_pd(source.origin[0]), oy = _mm256_set1_pd(source.origin[1]);
+    const __m256d oz = _mm256_set1_pd(source.origin[2]), scale = _mm256_set1_pd(source.scale);
+    const __m256 square = _mm256_set1_ps(b.square);
+    __m256i label = _mm256_add_epi32(_mm256_set1_epi32(source.label), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+    std::int64_t taken = target.size;
     for (std::int64_t k = 0; k < source.size; k += kWidth) {
-        const __m256d x = _mm256_loadu_pd(source.x + k), y = _mm256_loadu_pd(source.y + k);
-        const __m256d z = _mm256_loadu_pd(source.z + k);
-        const __m128 atom = _mm_loadu_ps(reinterpret_cast<const float*>(source.atom + k));
-        const __m256d dx = gap(x, low_x, high_x), dy = gap(y, low_y, high_y), dz = gap(z, low_z, high_z);
-        const __m256d sum =
-            _mm256_add_pd(_mm256_add_pd(_mm256_mul_pd(dx, dx), _mm256_mul_pd(dy, dy)), _mm256_mul_pd(dz, dz));
+        const __m256 x = in_frame(source.x + k, ox, scale), y = in_frame(source.y + k, oy, scale);
+        const __m256 z = in_frame(source.z + k, oz, scale);
+        const __m256 sum = sum_of_squares(beyond(x, b.half[0]), beyond(y, b.half[1]), beyond(z, b.half[2]));
         const std::int64_t left = source.size - k;
-        const unsigned valid = left >= kWidth ? 0xf : (1u << left) - 1;
-        const unsigned mask = valid & static_cast<unsigned>(_mm256_movemask_pd(_mm256_cmp_pd(sum, square, _CMP_LE_OQ)));
-        store_compressed(target, taken, mask, x, y, z, atom);
+        const unsigned valid = left >= kWidth ? 0xff : (1u << left) - 1;
+        const unsigned mask = valid & static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(sum, square, _CMP_LE_OQ)));
+        const __m256i order = front(mask);
+        store(target.x + taken, x, order);
+        store(target.y + taken, y, order);
+        store(target.z + taken, z, order);
+        store(reinterpret_cast<float*>(target.label + taken), _mm256_castsi256_ps(label), order);
+        label = _mm256_add_epi32(label, _mm256_set1_epi32(kWidth));
         taken += _mm_popcnt_u32(mask);
     }
-    return taken;
+    to.size = taken;
 }
 
 }  // namespace
 
 const Within& within_avx2() {
-    static const Within variant{count, find, within_portable().interleave, gather};
+    static const Within variant{find, gather};
     return variant;
 }
 

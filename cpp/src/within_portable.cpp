@@ -1,78 +1,49 @@
 #include <algorithm>
+#include <cmath>
 
-#include "cell_list.hpp"
 #include "within.hpp"
 
 namespace miniffx {
 namespace {
 
-template <bool kShifted>
-std::int64_t count(const Block& b, const double* center, double square) {
-    std::int64_t found = 0;
-    for (std::int64_t k = 0; k < b.size; ++k) {
-        const std::int64_t s = kShifted ? k : 0;
-        const double dx = (b.x[k] - center[0]) + b.sx[s];
-        const double dy = (b.y[k] - center[1]) + b.sy[s];
-        const double dz = (b.z[k] - center[2]) + b.sz[s];
-        found += dx * dx + dy * dy + dz * dz < square ? 1 : 0;
-    }
-    return found;
-}
-
 // No branch depends on the distances.
-template <bool kShifted>
-std::int64_t find(const Block& b, const double* center, double square, const Hits& hits) {
+std::int64_t find(const Block& b, const float* center, Range range, std::int32_t* label, bool& doubt) {
     std::int64_t found = 0;
+    bool unsure = false;
     for (std::int64_t k = 0; k < b.size; ++k) {
-        const std::int64_t s = kShifted ? k : 0;
-        const double dx = (b.x[k] - center[0]) + b.sx[s];
-        const double dy = (b.y[k] - center[1]) + b.sy[s];
-        const double dz = (b.z[k] - center[2]) + b.sz[s];
-        hits.label[found] = b.label[k];
-        hits.x[found] = dx;
-        hits.y[found] = dy;
-        hits.z[found] = dz;
-        found += dx * dx + dy * dy + dz * dz < square ? 1 : 0;
+        const float dx = b.x[k] - center[0], dy = b.y[k] - center[1], dz = b.z[k] - center[2];
+        const float square = dx * dx + dy * dy + dz * dz;
+        const bool possible = square <= range.high;
+        label[found] = b.label[k];
+        found += possible ? 1 : 0;
+        unsure |= possible & !(square < range.low);
     }
+    doubt = unsure;
     return found;
 }
 
-void interleave(const Hits& hits, std::int64_t n, double* vector) {
-    for (std::int64_t k = 0; k < n; ++k) {
-        vector[3 * k] = hits.x[k];
-        vector[3 * k + 1] = hits.y[k];
-        vector[3 * k + 2] = hits.z[k];
-    }
-}
-
-double gap(double x, double low, double high) { return std::max({low - x, x - high, 0.0}); }
-
-std::int64_t gather(const Source& from, const Bounds& b, const Gathered& to) {
-    std::int64_t taken = 0;
+void gather(const Source& from, const Bounds& bounds, Block& to) {
+    std::int64_t taken = to.size;
     for (std::int64_t k = 0; k < from.size; ++k) {
-        const double x = gap(from.x[k], b.low[0], b.high[0]);
-        const double y = gap(from.y[k], b.low[1], b.high[1]);
-        const double z = gap(from.z[k], b.low[2], b.high[2]);
-        to.x[taken] = from.x[k];
-        to.y[taken] = from.y[k];
-        to.z[taken] = from.z[k];
-        to.atom[taken] = from.atom[k];
-        taken += x * x + y * y + z * z <= b.square ? 1 : 0;
+        const auto x = static_cast<float>((from.x[k] - from.origin[0]) * from.scale);
+        const auto y = static_cast<float>((from.y[k] - from.origin[1]) * from.scale);
+        const auto z = static_cast<float>((from.z[k] - from.origin[2]) * from.scale);
+        const float dx = std::max(std::abs(x) - bounds.half[0], 0.0f);
+        const float dy = std::max(std::abs(y) - bounds.half[1], 0.0f);
+        const float dz = std::max(std::abs(z) - bounds.half[2], 0.0f);
+        to.x[taken] = x;
+        to.y[taken] = y;
+        to.z[taken] = z;
+        to.label[taken] = from.label + static_cast<std::int32_t>(k);
+        taken += dx * dx + dy * dy + dz * dz <= bounds.square ? 1 : 0;
     }
-    return taken;
+    to.size = taken;
 }
 
 }  // namespace
 
 const Within& within_portable() {
-    static const Within variant{[](const Block& b, const double* center, double square) {
-                                    return b.shifted ? count<true>(b, center, square) : count<false>(b, center, square);
-                                },
-                                [](const Block& b, const double* center, double square, const Hits& hits) {
-                                    return b.shifted ? find<true>(b, center, square, hits)
-                                                     : find<false>(b, center, square, hits);
-                                },
-                                interleave, gather};
+    static const Within variant{find, gather};
     return variant;
 }
 

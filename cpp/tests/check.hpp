@@ -68,6 +68,11 @@ struct System {
     std::int64_t size() const { return static_cast<std::int64_t>(positions.size()) / 3; }
 };
 
+inline miniffx::Neighbors find_neighbors(const System& s, int threads = 0, const std::int32_t* species = nullptr) {
+    return miniffx::find_neighbors(s.size(), s.positions.data(), s.cell.data(), s.pbc.data(), s.cutoff, species,
+                                   threads);
+}
+
 inline miniffx::Pairs find_pairs(const System& s, int threads = 0, const std::int32_t* species = nullptr) {
     return miniffx::find_pairs(s.size(), s.positions.data(), s.cell.data(), s.pbc.data(), s.cutoff, species, threads);
 }

@@ -49,16 +49,16 @@ struct Capacities {
     std::vector<std::int32_t> triples;  // [kinds]
 };
 
-Rows fill(const miniffx::Pairs& pairs, const std::vector<std::int32_t>& species, int n_species,
+Rows fill(const miniffx::Neighbors& neighbors, const std::vector<std::int32_t>& species, int n_species,
           const std::vector<Kind>& kinds, const Capacities& capacities, double cutoff, bool closed, int padding,
           int threads) {
     Rows result;
     for (int a = 0; a < n_species; ++a) {
         std::vector<std::int32_t> centers, columns = {0};
-        for (std::int32_t i = 0; i < pairs.n_atoms; ++i) {
+        for (std::int32_t i = 0; i < static_cast<std::int32_t>(species.size()); ++i) {
             if (species[to_size(i)] == a) centers.push_back(i);
         }
-        for (int k = 0; k < padding; ++k) centers.push_back(k % 2 == 0 ? -1 : static_cast<int>(pairs.n_atoms));
+        for (int k = 0; k < padding; ++k) centers.push_back(k % 2 == 0 ? -1 : static_cast<int>(species.size()));
         for (int b = 0; b < n_species; ++b) {
             columns.push_back(columns.back() + capacities.pairs[to_size(a * n_species + b)]);
         }
@@ -80,7 +80,7 @@ Rows fill(const miniffx::Pairs& pairs, const std::vector<std::int32_t>& species,
     for (auto& t : result.triples) {
         triples.push_back({t.kind, t.capacity, t.first.begin(), t.second.begin(), t.count.begin()});
     }
-    result.overflow = miniffx::fill_rows(pairs, species.data(), rows, triples, cutoff, closed, threads);
+    result.overflow = miniffx::fill_rows(neighbors, species.data(), rows, triples, cutoff, closed, threads);
     for (const auto& row : result.rows) {
         CHECK(row.neighbors.intact() && row.shifts.intact() && row.counts.intact());
         CHECK(row.neighbors.filled() && row.shifts.filled() && row.counts.filled());
@@ -186,12 +186,14 @@ void against_the_lists() {
         for (std::int64_t i = 0; i < s.size(); ++i)
             species.push_back(testing::integer(random, round % 2 == 0 ? -1 : 0, 2));
         // Whether ignored atoms are in the pairs must not matter.
-        const miniffx::Pairs pairs = testing::find_pairs(s, 0, round % 4 == 0 ? species.data() : nullptr);
+        const auto neighbors = testing::find_neighbors(s, 0, round % 4 == 0 ? species.data() : nullptr);
+        const miniffx::Pairs pairs = miniffx::list_pairs(neighbors);
         for (const double cutoff : {0.0, 1.6, 2.4}) {
             const bool closed = round % 3 == 0;
-            const miniffx::RowCounts counts = miniffx::count_rows(pairs, species.data(), 3, kinds, cutoff, closed, 1);
+            const miniffx::RowCounts counts =
+                miniffx::count_rows(neighbors, species.data(), 3, kinds, cutoff, closed, 1);
             for (const int threads : {2, 8}) {
-                const auto again = miniffx::count_rows(pairs, species.data(), 3, kinds, cutoff, closed, threads);
+                const auto again = miniffx::count_rows(neighbors, species.data(), 3, kinds, cutoff, closed, threads);
                 CHECK(again.pair_max == counts.pair_max && again.triple_max == counts.triple_max);
             }
             // Just enough, plenty, and too little by one here and there.
@@ -199,11 +201,11 @@ void against_the_lists() {
                 Capacities capacities{counts.pair_max, counts.triple_max};
                 for (auto& c : capacities.pairs) c = std::max(0, c + extra);
                 for (auto& c : capacities.triples) c = std::max(0, c + 3 * extra);
-                const Rows rows = fill(pairs, species, 3, kinds, capacities, cutoff, closed, 3, 1);
+                const Rows rows = fill(neighbors, species, 3, kinds, capacities, cutoff, closed, 3, 1);
                 check_rows(rows, pairs, species, cutoff, closed);
                 CHECK(extra < 0 || !rows.overflow);
                 for (const int threads : {2, 8}) {
-                    CHECK(same(rows, fill(pairs, species, 3, kinds, capacities, cutoff, closed, 3, threads)));
+                    CHECK(same(rows, fill(neighbors, species, 3, kinds, capacities, cutoff, closed, 3, threads)));
                 }
             }
         }
@@ -215,14 +217,15 @@ void one_species() {
     Random random(3);
     const System s = testing::random_system(random, 60, 5, 2.4);
     const std::vector<std::int32_t> species(60, 0);
-    const miniffx::Pairs pairs = testing::find_pairs(s);
+    const auto neighbors = testing::find_neighbors(s);
+    const miniffx::Pairs pairs = miniffx::list_pairs(neighbors);
     const std::vector<Kind> kinds = {{0, 0, 0}};
     for (const double cutoff : {0.0, 2.0}) {
-        const auto counts = miniffx::count_rows(pairs, species.data(), 1, kinds, cutoff, true);
+        const auto counts = miniffx::count_rows(neighbors, species.data(), 1, kinds, cutoff, true);
         for (const int extra : {0, 3, -1, -4}) {
             Capacities capacities{counts.pair_max, counts.triple_max};
             capacities.pairs[0] += extra;
-            const Rows rows = fill(pairs, species, 1, kinds, capacities, cutoff, true, 2, 2);
+            const Rows rows = fill(neighbors, species, 1, kinds, capacities, cutoff, true, 2, 2);
             check_rows(rows, pairs, species, cutoff, true);
             CHECK(rows.overflow == (extra < 0));
         }
@@ -233,33 +236,34 @@ void overflow_is_reported() {
     Random random(2);
     const System s = testing::random_system(random, 30, 4, 2);
     const std::vector<std::int32_t> species(30, 0);
-    const miniffx::Pairs pairs = testing::find_pairs(s);
+    const auto neighbors = testing::find_neighbors(s);
     const std::vector<Kind> kinds = {{0, 0, 0}};
-    const auto counts = miniffx::count_rows(pairs, species.data(), 1, kinds, 2, true);
+    const auto counts = miniffx::count_rows(neighbors, species.data(), 1, kinds, 2, true);
     Capacities enough{counts.pair_max, counts.triple_max};
-    CHECK(!fill(pairs, species, 1, kinds, enough, 2, true, 0, 2).overflow);
+    CHECK(!fill(neighbors, species, 1, kinds, enough, 2, true, 0, 2).overflow);
     for (const int room : {0, 1, counts.pair_max[0] - 1}) {
-        CHECK(fill(pairs, species, 1, kinds, {{room}, counts.triple_max}, 2, true, 0, 2).overflow);
+        CHECK(fill(neighbors, species, 1, kinds, {{room}, counts.triple_max}, 2, true, 0, 2).overflow);
     }
     for (const int room : {0, 1, counts.triple_max[0] - 1}) {
-        CHECK(fill(pairs, species, 1, kinds, {counts.pair_max, {room}}, 2, true, 0, 2).overflow);
+        CHECK(fill(neighbors, species, 1, kinds, {counts.pair_max, {room}}, 2, true, 0, 2).overflow);
     }
 }
 
 void no_atoms_and_no_species() {
-    const miniffx::Pairs pairs = testing::find_pairs({"", {}, {}, {}, 2});
-    const auto counts = miniffx::count_rows(pairs, nullptr, 2, {{1, 0, 1}}, 1, false);
+    const auto neighbors = testing::find_neighbors({"", {}, {}, {}, 2});
+    const miniffx::Pairs pairs = miniffx::list_pairs(neighbors);
+    const auto counts = miniffx::count_rows(neighbors, nullptr, 2, {{1, 0, 1}}, 1, false);
     CHECK(counts.pair_max == std::vector<std::int32_t>(4, 0) && counts.triple_max == std::vector<std::int32_t>(1, 0));
-    check_rows(fill(pairs, {}, 2, {{1, 0, 1}}, {{1, 2, 3, 4}, {5}}, 1, false, 2, 2), pairs, {}, 1, false);
-    CHECK(!fill(pairs, {}, 0, {}, {}, 0, false, 0, 1).overflow);
+    check_rows(fill(neighbors, {}, 2, {{1, 0, 1}}, {{1, 2, 3, 4}, {5}}, 1, false, 2, 2), pairs, {}, 1, false);
+    CHECK(!fill(neighbors, {}, 0, {}, {}, 0, false, 0, 1).overflow);
 }
 
 void errors() {
     const System s{"", {0, 0, 0, 1, 0, 0}, {}, {}, 2};
-    const miniffx::Pairs pairs = testing::find_pairs(s);
+    const auto neighbors = testing::find_neighbors(s);
     const std::vector<std::int32_t> species = {0, 1};
     const auto count = [&](int n_species, Kind kind, double cutoff) {
-        return miniffx::count_rows(pairs, species.data(), n_species, {kind}, cutoff, true);
+        return miniffx::count_rows(neighbors, species.data(), n_species, {kind}, cutoff, true);
     };
     CHECK_THROWS(std::invalid_argument, "`species`", count(1, {0, 0, 0}, 1));
     CHECK_THROWS(std::invalid_argument, "`n_species`", count(-1, {0, 0, 0}, 1));
@@ -270,7 +274,14 @@ void errors() {
     CHECK_THROWS(std::invalid_argument, "`triple_cutoff`", count(2, {0, 0, 0}, -1));
     const std::int32_t columns[] = {0, 2, 1};
     std::vector<miniffx::RowTarget> rows(2, {0, nullptr, columns, nullptr, nullptr, nullptr});
-    CHECK_THROWS(std::invalid_argument, "`columns`", miniffx::fill_rows(pairs, species.data(), rows, {}, 0, true));
+    const std::int32_t atoms[] = {0, 0};
+    std::vector<std::int32_t> room(64);
+    const std::int32_t narrow[] = {0, 0, 0};
+    const miniffx::RowTarget twice{2, atoms, narrow, room.data(), room.data(), room.data()};
+    const miniffx::RowTarget none{0, nullptr, narrow, nullptr, nullptr, nullptr};
+    CHECK_THROWS(std::invalid_argument, "`centers`",
+                 miniffx::fill_rows(neighbors, species.data(), {twice, none}, {}, 0, true));
+    CHECK_THROWS(std::invalid_argument, "`columns`", miniffx::fill_rows(neighbors, species.data(), rows, {}, 0, true));
 }
 
 }  // namespace

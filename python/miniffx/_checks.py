@@ -22,6 +22,11 @@ def positive(name: str, value: float) -> float:
     return number
 
 
+def positive_unless_traced(name: str, value: Any) -> Any:
+    """`value`, which may be made of parameters: as :func:`positive`, or as it is where it is traced."""
+    return value if is_traced(value) else positive(name, value)
+
+
 def non_negative(name: str, value: float) -> float:
     """`value` as a float; ValueError unless it is finite and not negative."""
     number = real(name, value)

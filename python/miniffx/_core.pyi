@@ -17,6 +17,8 @@ class PairList:
     shift: np.ndarray
     vectors: np.ndarray
 
+class Neighbors: ...
+
 def max_threads() -> int: ...
 def xla_update_handler() -> Any: ...
 def find_pairs(
@@ -24,12 +26,19 @@ def find_pairs(
     cell: np.ndarray,
     pbc: Sequence[bool],
     cutoff: float,
-    species: np.ndarray | None = None,
     threads: int = 0,
 ) -> PairList: ...
+def find_neighbors(
+    positions: np.ndarray,
+    cell: np.ndarray,
+    pbc: Sequence[bool],
+    cutoff: float,
+    species: np.ndarray | None,
+    threads: int = 0,
+) -> Neighbors: ...
 def find_triples(pairs: PairList, cutoff: float, closed: bool, threads: int = 0) -> tuple[np.ndarray, np.ndarray]: ...
 def count_rows(
-    pairs: PairList,
+    neighbors: Neighbors,
     species: np.ndarray,
     n_species: int,
     triple_cutoff: float,
@@ -38,7 +47,7 @@ def count_rows(
     threads: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]: ...
 def fill_rows(
-    pairs: PairList,
+    neighbors: Neighbors,
     species: np.ndarray,
     n_species: int,
     centers: list[np.ndarray],

@@ -9,16 +9,19 @@ from miniffx.neighbors import Array, Environments
 from miniffx.structure import Structure
 
 
-def displacements(structure: Structure, environments: Environments) -> Array:
-    """[rows, n_columns, 3]: D = r_j + shift · cell − r_i in Å; 0 where padded (module :mod:`miniffx.neighbors`)."""
+def displacements(structure: Structure, environments: Environments, columns: slice = slice(None)) -> Array:
+    """[rows, n_columns, 3]: D = r_j + shift · cell − r_i in Å; 0 where padded (module :mod:`miniffx.neighbors`).
+
+    `columns`: only these, so that a function of one species pair neither gathers nor scatters for the others.
+    """
     positions, cell = jnp.asarray(structure.positions), jnp.asarray(structure.cell)
-    if positions.shape[0] == 0 or environments.neighbors.size == 0:
-        return jnp.zeros((*environments.neighbors.shape, 3), positions.dtype)
-    shifts = environments.shifts.astype(positions.dtype)
+    neighbors, shifts = environments.neighbors[:, columns], environments.shifts[:, columns].astype(positions.dtype)
+    if positions.shape[0] == 0 or neighbors.size == 0:
+        return jnp.zeros(shifts.shape, positions.dtype)
     # Three products and sums rather than a matrix product: they fuse, and no device rounds them down.
     images = shifts[..., 0:1] * cell[0] + shifts[..., 1:2] * cell[1] + shifts[..., 2:3] * cell[2]
     center = jnp.minimum(environments.centers, positions.shape[0] - 1)  # padding rows: any atom will do
-    return (positions[environments.neighbors] - positions[center][:, None, :]) + images
+    return (positions[neighbors] - positions[center][:, None, :]) + images
 
 
 def norm(vectors: Array) -> Array:

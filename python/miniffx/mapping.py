@@ -42,6 +42,11 @@ def row_mask(environments: Environments, structure: Structure) -> Array:
     return environments.centers < structure.n_atoms
 
 
+def columns_of(neighbor: int, environments: Environments) -> slice:
+    """The columns that hold the neighbours of one species."""
+    return slice(environments.columns[neighbor], environments.columns[neighbor + 1])
+
+
 def sum_over_pairs(
     formula: PairFunction,
     displacements: Array,
@@ -58,9 +63,13 @@ def sum_over_pairs(
         neighbor: species index of the neighbours.
         cutoff: in Å; the formula is evaluated only below it.
     """
-    columns = slice(environments.columns[neighbor], environments.columns[neighbor + 1])
-    r = geometry.norm(displacements[:, columns])
-    real = jnp.arange(columns.stop - columns.start) < environments.counts[:, neighbor, None]
+    vectors = displacements[:, columns_of(neighbor, environments)]
+    return _sum_over_vectors(formula, vectors, environments.counts[:, neighbor], cutoff)
+
+
+def _sum_over_vectors(formula: PairFunction, vectors: Array, counts: Array, cutoff: float | Array) -> Array:
+    r = geometry.norm(vectors)
+    real = jnp.arange(r.shape[-1]) < counts[:, None]
     inside = real & (r < cutoff)
     values = formula(jnp.where(inside, r, _harmless(cutoff, r.dtype)))
     return jnp.where(inside, values, 0).sum(axis=-1)
@@ -118,8 +127,9 @@ def pair_energies(
         environments = environments_of(center, neighbors)
         if environments is None or other not in neighbors.labels:
             continue
-        vectors = geometry.displacements(structure, environments)
-        total = sum_over_pairs(formula, vectors, environments, neighbors.labels.index(other), cutoff)
+        neighbor = neighbors.labels.index(other)
+        vectors = geometry.displacements(structure, environments, columns_of(neighbor, environments))
+        total = _sum_over_vectors(formula, vectors, environments.counts[:, neighbor], cutoff)
         rows.append(Rows(environments.centers, 0.5 * total))
     return tuple(rows)
 

@@ -25,8 +25,10 @@ class OutOfMemory : public std::bad_alloc {
 // pairs".
 void require_memory(double bytes, const std::string& what);
 
+// Large blocks that are given back stay ready for requests of about their size, since fresh pages cost as much as
+// filling a list does. In the meantime the system may take the pages of the largest when it needs memory.
 void* allocate(std::size_t bytes);
-void deallocate(void* memory) noexcept;
+void deallocate(void* memory, std::size_t bytes) noexcept;
 
 // An array that owns its memory and leaves it uninitialized, so that the threads which fill it also
 // touch its pages first.
@@ -39,7 +41,7 @@ class Buffer {
     explicit Buffer(std::int64_t size) : size_(size) {
         const auto count = static_cast<std::size_t>(size);
         if (size < 0 || count > std::numeric_limits<std::size_t>::max() / sizeof(T)) throw std::bad_alloc();
-        data_.reset(static_cast<T*>(allocate(count * sizeof(T))));
+        data_ = std::unique_ptr<T[], Deleter>(static_cast<T*>(allocate(count * sizeof(T))), {count * sizeof(T)});
     }
 
     T* data() noexcept { return data_.get(); }
@@ -52,7 +54,8 @@ class Buffer {
 
   private:
     struct Deleter {
-        void operator()(T* memory) const noexcept { deallocate(memory); }
+        std::size_t bytes = 0;
+        void operator()(T* memory) const noexcept { deallocate(memory, bytes); }
     };
     std::unique_ptr<T[], Deleter> data_;
     std::int64_t size_ = 0;

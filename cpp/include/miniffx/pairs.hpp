@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include "miniffx/memory.hpp"
 
@@ -29,10 +30,20 @@ struct Pairs {
     std::int64_t size() const noexcept { return i.size(); }
 };
 
+// What a search found, before it is written out as pairs or as rows: cpp/src/found.hpp.
+struct Found;
+using Neighbors = std::shared_ptr<const Found>;
+
 // positions [n_atoms, 3] and cell [3, 3] are row-major. Atoms of negative species are ignored, whatever their
 // position; `species` may be null. The result, its order included, does not depend on `threads` (0: the
 // default number). Throws std::invalid_argument for arguments that make no sense and OutOfMemory for a list
 // that does not fit.
+Neighbors find_neighbors(std::int64_t n_atoms, const double* positions, const double* cell, const bool* pbc,
+                         double cutoff, const std::int32_t* species = nullptr, int threads = 0);
+
+Pairs list_pairs(const Neighbors& neighbors, int threads = 0);
+
+// One after the other.
 Pairs find_pairs(std::int64_t n_atoms, const double* positions, const double* cell, const bool* pbc, double cutoff,
                  const std::int32_t* species = nullptr, int threads = 0);
 

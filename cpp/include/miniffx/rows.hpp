@@ -19,7 +19,7 @@ namespace miniffx {
 // All pointers are the caller's; arrays are dense and row-major.
 struct RowTarget {
     std::int64_t n_rows;
-    const std::int32_t* centers;  // [n_rows] atoms; an index out of range makes a padding row
+    const std::int32_t* centers;  // [n_rows] atoms, each once in all targets; out of range: a padding row
     const std::int32_t* columns;  // [S + 1] ascending from 0; K = columns[S]
     std::int32_t* neighbors;      // [n_rows, K]
     std::int32_t* shifts;         // [n_rows, K, 3]
@@ -37,7 +37,7 @@ struct TripleTarget {
 // Fills rows[A] for every centre species A and all `triples`; atoms whose species is negative are left out.
 // triple_cutoff = 0 stands for no triples; `closed` as in find_triples. Returns whether anything did not fit:
 // then what fits is there, the counts say how much, and triples are those of the neighbours that are there.
-bool fill_rows(const Pairs& pairs, const std::int32_t* species, const std::vector<RowTarget>& rows,
+bool fill_rows(const Neighbors& neighbors, const std::int32_t* species, const std::vector<RowTarget>& rows,
                const std::vector<TripleTarget>& triples, double triple_cutoff, bool closed, int threads = 0);
 
 // The capacities that just suffice: the most neighbours of species B around any atom of species A, at
@@ -47,7 +47,7 @@ struct RowCounts {
     std::vector<std::int32_t> triple_max;
 };
 
-RowCounts count_rows(const Pairs& pairs, const std::int32_t* species, std::int32_t n_species,
+RowCounts count_rows(const Neighbors& neighbors, const std::int32_t* species, std::int32_t n_species,
                      const std::vector<std::array<std::int32_t, 3>>& kinds, double triple_cutoff, bool closed,
                      int threads = 0);
 

@@ -1,0 +1,224 @@
+"""The neighbour list that energies take, and its update."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from miniffx import _checks
+from miniffx._pytree import pytree, static
+from miniffx.neighbors.build import build
+from miniffx.neighbors.capacity import Capacity, capacity_of
+from miniffx.neighbors.environments import Environments
+from miniffx.neighbors.rebuild import rebuild
+from miniffx.neighbors.request import Request, ordered_kind
+from miniffx.structure import Array, Structure
+
+
+def neighbor_list(
+    structure: Structure,
+    cutoff: float,
+    triple_cutoff: float | None = None,
+    skin: float = 0.0,
+    *,
+    closed: bool = False,
+    triple_species: Iterable[Sequence[str]] | None = None,
+    capacity: Capacity | None = None,
+) -> NeighborList:
+    """Find all pairs, and on request triples, of a structure: host work, done by the compiled core.
+
+    Args:
+        structure: one structure, or a batch made by :func:`miniffx.stack` (then every array of the list has a
+            leading batch axis, ready for :func:`jax.vmap`).
+        cutoff: pairs with |D| < cutoff are listed, in Å. One list serves all energies up to its cutoff.
+        triple_cutoff: triples with both legs shorter than this, in Å (at most `cutoff`); None: no triples.
+        skin: reach that much farther than the cutoffs, in Å, so that :meth:`NeighborList.update` rebuilds rarely.
+        closed: leave out triples whose neighbours are `triple_cutoff` or more apart from each other.
+        triple_species: (centre, neighbour, neighbour) labels of the triples wanted; None: all.
+        capacity: sizes to use at least; by default what the structure needs, rounded up by :func:`bucket`.
+
+    Returns:
+        A NeighborList.
+
+    Raises:
+        ValueError: cutoffs that are not positive, `triple_cutoff` > `cutoff`, a negative skin, positions that
+            are not finite, a singular periodic cell; or a call inside jit, where sizes cannot be chosen.
+
+    >>> import miniffx as mff
+    >>> argon = mff.Structure.create([[0, 0, 0], [0, 0, 3.8]], ["Ar", "Ar"])
+    >>> nl = mff.neighbor_list(argon, cutoff=8.5)
+    >>> int(nl.n_pairs), int(nl.n_triples)
+    (2, 0)
+    """
+    request = Request(
+        cutoff=_checks.positive("cutoff", cutoff),
+        triple_cutoff=None if triple_cutoff is None else _checks.positive("triple_cutoff", triple_cutoff),
+        closed=bool(closed),
+        triple_species=None
+        if triple_species is None
+        else frozenset(ordered_kind(_checks.labels("triple_species", kind, 3)) for kind in triple_species),
+        skin=_checks.non_negative("skin", skin),
+    )
+    if request.triple_cutoff is not None and request.triple_cutoff > request.cutoff:
+        raise ValueError(f"`triple_cutoff` must be at most `cutoff` ({cutoff}), got {triple_cutoff}")
+    return jax.device_put(make_list(structure, request, minimum=capacity))
+
+
+@pytree
+class NeighborList:
+    """All pairs (and triples) of a structure within a cutoff, padded to fixed capacities.
+
+    Made by :func:`neighbor_list`. The convention of displacements stands at the top of this module.
+
+    Attributes:
+        environments: one Environments per label.
+        overflow: bool scalar. True when a rebuild inside jit did not fit; every energy computed from the list is
+            then NaN. Outside jit the list grows and this is never True.
+        positions, cell, species_index: what the list was built for.
+        labels, pbc: as in the structure (static).
+        cutoff: pairs closer than this are complete as long as the skin is not used up, in Å (static).
+        triple_cutoff, closed, triple_species: likewise for triples (static).
+        skin: how much farther than the cutoffs the list reaches, in Å (static).
+    """
+
+    environments: tuple[Environments, ...]
+    overflow: Array
+    positions: Array
+    cell: Array
+    species_index: Array
+    labels: tuple[str, ...] = static()
+    pbc: tuple[bool, bool, bool] = static()
+    cutoff: float = static()
+    triple_cutoff: float | None = static()
+    closed: bool = static()
+    triple_species: frozenset[tuple[str, str, str]] | None = static()
+    skin: float = static()
+
+    @property
+    def n_pairs(self) -> Any:
+        """The number of ordered pairs listed (the skin's included)."""
+        return sum(environment.counts.sum() for environment in self.environments)
+
+    @property
+    def n_triples(self) -> Any:
+        """The number of triples listed, each unordered pair of neighbours of a centre once."""
+        return sum(slots.counts.sum() for environment in self.environments for slots in environment.triples)
+
+    def update(self, structure: Structure) -> NeighborList:
+        """The list for moved atoms or a changed cell; the atoms and their species must be the same.
+
+        Rebuilds when the skin is used up by the motion of the atoms or of the cell, and returns the list
+        unchanged otherwise; of a batch, all lists as soon as one has to be. Outside jit a rebuilt list grows where
+        it must. Inside jit the capacities are fixed: where they do not suffice, `overflow` is set and energies become
+        NaN. (Under :func:`jax.vmap` it rebuilds every time: there, nothing can be left undone.)
+
+        Raises:
+            ValueError: (outside jit) the species, labels or periodic axes are not those of the list.
+        """
+        if structure.labels != self.labels or structure.pbc != self.pbc:
+            raise ValueError(
+                f"`structure` must have the labels {self.labels} and periodic axes {self.pbc} of the list, "
+                f"got {structure.labels} and {structure.pbc}"
+            )
+        if structure.positions.shape != self.positions.shape:
+            raise ValueError(
+                f"`structure` must have positions of shape {self.positions.shape}, got {structure.positions.shape}"
+            )
+        if not _checks.is_traced(structure, self):
+            if not np.array_equal(structure.species_index, self.species_index):
+                raise ValueError("`structure` must have the species that the list was built for, got others")
+            covers = self._covers if structure.positions.ndim == 2 else jax.vmap(NeighborList._covers, (0, 0))
+            args = (structure,) if structure.positions.ndim == 2 else (self, structure)
+            if not self.overflow.any() and bool(covers(*args).all()):
+                return self
+            return jax.device_put(make_list(structure, self._request(), minimum=self.capacity))
+        # Which pairs there are does not change smoothly: derivatives pass the list by.
+        current, structure = jax.lax.stop_gradient((self, structure))
+        covers, again = NeighborList._covers, NeighborList._rebuild
+        if structure.positions.ndim == 3:
+            covers, again = jax.vmap(covers), jax.vmap(again)
+        keep = (covers(current, structure) & ~current.overflow).all()
+        return jax.lax.cond(keep, lambda: current, lambda: again(current, structure))
+
+    def _covers(self, structure: Structure) -> Array:
+        """Whether every pair now within the cutoff was within cutoff + skin when the list was built.
+
+        With the periodic lattice vectors mapped by F and u the motion of the atoms beyond that map, a pair has
+        D = D₀ F + u_j − u_i, so |D₀| ≤ ‖F⁻¹‖ (|D| + 2 max|u|); the spectral norm is at most 1 + ‖F⁻¹ − 1‖.
+        """
+        if self.skin == 0:
+            same = (structure.positions == self.positions).all() & (structure.cell == self.cell).all()
+            return same & (structure.species_index == self.species_index).all()
+        axes = [axis for axis in range(3) if self.pbc[axis]]
+        dtype = self.positions.dtype
+        change = jnp.zeros((3, 3), dtype)  # F − 1 in the space of the periodic vectors, F⁻¹ − 1 likewise
+        back = jnp.zeros((3, 3), dtype)
+        if axes:
+            old, new = (
+                jnp.asarray(self.cell)[jnp.asarray(axes)],
+                jnp.asarray(structure.cell)[jnp.asarray(axes)],
+            )
+            inverse_of_old = _full(old.T, jnp.linalg.inv(_full(old, old.T)))
+            change = _full(inverse_of_old, new - old)
+            inverse = jnp.linalg.inv(jnp.eye(3, dtype=dtype) + change)
+            back = inverse - jnp.eye(3, dtype=dtype)
+        moved = structure.positions - self.positions - _full(jnp.asarray(self.positions), change)
+        moved = jnp.where(structure.mask[:, None], moved, 0)
+        longest = jnp.sqrt((moved**2).sum(axis=-1).max(initial=0))
+        stretch = 1 + jnp.sqrt((back**2).sum())
+        fits = jnp.asarray(True)
+        for reach in {self.cutoff, self.triple_cutoff or self.cutoff}:
+            fits &= stretch * (reach + 2 * longest) < reach + self.skin
+        return fits & (structure.species_index == self.species_index).all()
+
+    def _request(self) -> Request:
+        return Request(self.cutoff, self.triple_cutoff, self.closed, self.triple_species, self.skin)
+
+    @property
+    def capacity(self) -> Capacity:
+        """The padded sizes; give them to the next list to have it share this one's compiled programs."""
+        return capacity_of(self.environments)
+
+    def _rebuild(self, structure: Structure) -> NeighborList:
+        same = (structure.species_index == self.species_index).all()
+        environments, overflow = rebuild(structure, self.environments, self._request())
+        return dataclasses.replace(
+            self,
+            environments=environments,
+            overflow=overflow | ~same,
+            positions=jnp.asarray(structure.positions),
+            cell=jnp.asarray(structure.cell),
+        )
+
+
+def make_list(structure: Structure, request: Request, minimum: Capacity | None) -> NeighborList:
+    """The list of one structure or a batch. Leaves are NumPy arrays, or the structure's own where JAX owns them."""
+    environments, overflow = build(structure, request, minimum)
+    return NeighborList(
+        environments=environments,
+        overflow=overflow,
+        positions=_own(structure.positions),
+        cell=_own(structure.cell),
+        species_index=_own(structure.species_index),
+        labels=structure.labels,
+        pbc=structure.pbc,
+        cutoff=request.cutoff,
+        triple_cutoff=request.triple_cutoff,
+        closed=request.closed,
+        triple_species=request.triple_species,
+        skin=request.skin,
+    )
+
+
+def _own(leaf: Any) -> Any:
+    """A copy of what somebody else may change; JAX's arrays never do."""
+    return leaf if isinstance(leaf, jax.Array) else np.array(leaf)
+
+
+def _full(left: Array, right: Array) -> Array:
+    return jnp.matmul(left, right, precision=jax.lax.Precision.HIGHEST)
