@@ -2,6 +2,7 @@
 
 import os
 import platform
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,8 @@ from typing import Any
 import jax
 
 
-def machine() -> dict[str, Any]:
-    """Processor, cores, memory, device, versions."""
+def machine(distributions: Iterable[str] = ()) -> dict[str, Any]:
+    """Processor, cores, memory, device, versions; also those of further distributions."""
     info = Path("/proc/cpuinfo")
     names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
     return {
@@ -19,5 +20,5 @@ def machine() -> dict[str, Any]:
         "memory_GiB": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "device": str(jax.devices()[0].device_kind),
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in ("miniffx", "jax", "jaxlib", "numpy", "optax")},
+        "versions": {name: version(name) for name in ("miniffx", "jax", "jaxlib", "numpy", "optax", *distributions)},
     }
