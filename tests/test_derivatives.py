@@ -24,6 +24,11 @@ SW2 = {"epsilon": 2.0, "sigma": 1.9, "A": 7.0, "B": 0.6, "p": 4.0, "q": 0.5, "a"
 SW3 = {"epsilon": 0.5, "sigma": 1.9, "lam": 21.0, "gamma": 1.2, "cos_theta0": 0.1, "a": 1.75}
 
 
+# Where an energy or one of its first two derivatives jumps, no difference may cross: no two atoms of any system are
+# within 0.025 Å of these distances, Si and O of the first, any of the second.
+SI_O_GAP, GAP = 3.75, 3.37
+
+
 class SquaredDescriptors:
     """The sum of the squares of all descriptors: an energy that no potential of the library is."""
 
@@ -44,24 +49,33 @@ jax.tree_util.register_pytree_node(
 def descriptor_set():
     return D.DescriptorSet(
         [
-            D.G2(eta=0.3, r_shift=1.0, cutoff=3.4, species=(SI, SI)),
-            D.G4(eta=0.02, zeta=1.5, lam=-1.0, cutoff=3.2, species=(SI, SI, O)),
-            D.G4(eta=0.03, zeta=4, lam=1.0, cutoff=3.2, species=(O, SI, SI)),
+            D.G2(eta=0.3, r_shift=1.0, cutoff=GAP, species=(SI, SI)),
+            D.G4(eta=0.02, zeta=1.5, lam=-1.0, cutoff=GAP, species=(SI, SI, O)),
+            D.G4(eta=0.03, zeta=4, lam=1.0, cutoff=GAP, species=(O, SI, SI)),
         ]
     )
 
 
 def model():
     descriptors = [
-        D.G2(eta=0.3, r_shift=1.0, cutoff=3.4, species=(SI, SI)),
-        D.G2(eta=0.1, r_shift=0.0, cutoff=3.4, species=(SI, SI)),
-        D.G4(eta=0.03, zeta=2, lam=1.0, cutoff=3.2, species=(O, SI, SI)),
+        D.G2(eta=0.3, r_shift=1.0, cutoff=GAP, species=(SI, SI)),
+        D.G2(eta=0.1, r_shift=0.0, cutoff=GAP, species=(SI, SI)),
+        D.G4(eta=0.03, zeta=2, lam=1.0, cutoff=GAP, species=(O, SI, SI)),
     ]
     return mff.NNPotential.init(jax.random.key(0), D.DescriptorSet(descriptors), hidden=(5,))
 
 
+TABLE = {SI: (0.3, 1.7), O: (0.2, 1.5)}
+
 POTENTIALS = {
-    "LennardJones": lambda: P.LennardJones(epsilon=0.3, sigma=1.7, cutoff=3.6, species=(SI, O)),
+    "LennardJones": lambda: P.LennardJones(epsilon=0.3, sigma=1.7, cutoff=SI_O_GAP, species=(SI, O)),
+    "LennardJones, shift": lambda: P.LennardJones(0.3, 1.7, cutoff=SI_O_GAP, species=(SI, O), truncation="shift"),
+    "LennardJones, smooth": lambda: P.LennardJones(0.3, 1.7, cutoff=3.6, species=(SI, O), truncation="smooth"),
+    "lennard_jones": lambda: P.lennard_jones(TABLE, cutoff=GAP, mixing="waldman-hagler"),
+    "HarmonicRepulsion": lambda: P.HarmonicRepulsion(epsilon=3.0, radius=SI_O_GAP, species=(O, SI)),
+    "Morse": lambda: P.Morse(0.4, 1.6, 1.9, cutoff=SI_O_GAP, species=(SI, O)),
+    "Buckingham": lambda: P.Buckingham(A=900.0, rho=0.3, C=20.0, cutoff=3.6, species=(SI, O), truncation="smooth"),
+    "ZBL": lambda: P.ZBL(inner=1.8, cutoff=3.6, species=(O, SI)),
     "StillingerWeberPair": lambda: P.StillingerWeberPair(**SW2, species=(O, SI)),
     "StillingerWeberTriple": lambda: P.StillingerWeberTriple(**SW3, species=(SI, O, SI)),
     "stillinger_weber": lambda: P.stillinger_weber(SI),
@@ -73,7 +87,7 @@ POTENTIALS = {
         )
     ),
     "Sum": lambda: (
-        0.5 * P.LennardJones(epsilon=0.3, sigma=1.7, cutoff=3.6, species=(SI, O))
+        0.5 * P.LennardJones(epsilon=0.3, sigma=1.7, cutoff=SI_O_GAP, species=(SI, O))
         - 2.0 * (P.StillingerWeberTriple(**SW3, species=(O, SI, SI)) + P.OnSite(energy=0.1, species=O))
     ),
     "DescriptorSet": lambda: SquaredDescriptors(descriptor_set()),
@@ -172,6 +186,12 @@ def test_the_grid_is_not_empty(name):
     assert np.isfinite(forces).all()
 
 
+# Steps of central differences of fourth order, in Å and in strain. Their own error is below 1e-7 of the largest slope,
+# and so the rest is rounding: that of energies of tens of eV, over the step.
+STEP, STRAIN = tolerance(5e-4, 2**-7), tolerance(5e-4, 2**-9)
+
+
+@pytest.mark.float32_too
 @every_potential
 def test_forces_and_hessian(name):
     """F = −∂E/∂r and H = −∂F/∂r by central differences, in all components."""
@@ -184,21 +204,19 @@ def test_forces_and_hessian(name):
             value, forces, _ = efs(energy, dataclasses.replace(structure, positions=positions), nl)
             return np.concatenate([[value], np.asarray(forces)[:n].ravel()])
 
-        positions = np.asarray(structure.positions)[:n]
-        h = 3e-5 if np.abs(positions).max() < 100 else 1e-3
-        slopes = central_difference(energy_and_forces, positions, h)
+        slopes = central_difference(energy_and_forces, np.asarray(structure.positions)[:n], STEP, order=4)
         _, forces, _ = efs(energy, structure, nl)
         hessian, _ = second(energy, structure, nl)
-        rtol = 1e-6 if h < 1e-3 else 1e-4
-        assert_close(forces[:n], -slopes[:, :, 0], rtol, f"forces of {system}", floor=1e-3)
+        rtol = tolerance(1e-7 if system != "far_outside" else 1e-6, 1e-3)
+        assert_close(forces[:n], -slopes[:, :, 0], rtol, f"forces of {system}", floor=tolerance(1e-3, 1e-2))
         expected = -slopes[:, :, 1:].reshape(n, 3, n, 3)
-        assert_close(np.asarray(hessian)[:n, :, :n], expected, rtol, f"Hessian of {system}", floor=1e-2)
-        h_matrix = np.asarray(hessian).reshape(3 * structure.n_atoms, -1)
-        assert_close(
-            h_matrix, h_matrix.T, 1e-12 if h < 1e-3 else 1e-9, f"symmetry of the Hessian of {system}", floor=1e-2
-        )
+        assert_close(np.asarray(hessian)[:n, :, :n], expected, rtol, f"Hessian of {system}", floor=tolerance(1e-2, 0.1))
+        matrix = np.asarray(hessian).reshape(3 * structure.n_atoms, -1)
+        symmetric = tolerance(1e-12 if system != "far_outside" else 1e-9, 1e-5)
+        assert_close(matrix, matrix.T, symmetric, f"symmetry of the Hessian of {system}", floor=1e-2)
 
 
+@pytest.mark.float32_too
 @every_potential
 def test_stress(name):
     """σ = (1/V) ∂E/∂ε at r → (1 + ε) r, by central differences in all nine components of ε."""
@@ -212,12 +230,13 @@ def test_stress(name):
         def strained(eps, structure=structure, nl=nl, energy=energy):
             return efs(energy, structure.strain(eps), nl)[0]
 
-        expected = central_difference(strained, np.zeros((3, 3)), 2e-5) / volume
-        rtol = 1e-6 if system != "far_outside" else 1e-4
-        assert_close(stress, expected, rtol, f"stress of {system}", floor=1e-3 * abs(value) / volume + 1e-9)
+        expected = central_difference(strained, np.zeros((3, 3)), STRAIN, order=4) / volume
+        rtol = tolerance(1e-7 if system != "far_outside" else 1e-5, 1e-3)
         assert_close(
-            stress, np.asarray(stress).T, 1e-12 if rtol == 1e-6 else 1e-9, f"symmetry of the stress of {system}"
+            stress, expected, rtol, f"stress of {system}", floor=1e-3 * abs(value) / volume + tolerance(1e-9, 1e-4)
         )
+        symmetric = tolerance(1e-12 if system != "far_outside" else 1e-9, 1e-5)
+        assert_close(stress, np.asarray(stress).T, symmetric, f"symmetry of the stress of {system}")
 
 
 @pytest.mark.float32_too
@@ -311,7 +330,7 @@ def test_gradient_in_parameters_of_the_squared_forces(name):
             moved = [leaf + t * d for leaf, d in zip(leaves, direction, strict=True)]
             return (np.asarray(efs(jax.tree.unflatten(tree, moved), structure, nl)[1]) ** 2).sum()
 
-        expected = central_difference(squared, 0.0, 1e-5)
+        expected = central_difference(squared, 0.0, 1e-4, order=4)
         found = sum((slope * d).sum() for slope, d in zip(slopes, direction, strict=True))
         terms = [np.abs(slope * d).max() for slope, d in zip(slopes, direction, strict=True)]
         scale = max(terms, default=1e-6)

@@ -1,10 +1,11 @@
-"""Lennard-Jones: E(r) = 4ε [(σ/r)¹² − (σ/r)⁶] for r < cutoff, truncated."""
+"""Lennard-Jones: E(r) = 4ε [(σ/r)¹² − (σ/r)⁶] for r < cutoff."""
 
 from __future__ import annotations
 
 from miniffx import _checks, mapping
 from miniffx._pytree import pytree, static
 from miniffx.neighbors import Array, Needs, NeighborList
+from miniffx.potentials import switching
 from miniffx.potentials.composition import Energy
 from miniffx.structure import Structure
 
@@ -18,8 +19,12 @@ class LennardJones(Energy):
     Args:
         epsilon: depth of the minimum, eV.
         sigma: where E = 0, Å; the minimum is at 2^(1/6) σ.
-        cutoff: Å. The energy jumps there.
+        cutoff: Å.
         species: the two labels of the pair.
+        truncation: "none", where the energy jumps at the cutoff, "shift" or "smooth", as in
+            :mod:`miniffx.potentials.switching`.
+
+    For tables of several species and their mixtures see :func:`miniffx.potentials.lennard_jones`.
 
     >>> import miniffx as mff
     >>> dimer = mff.Structure.create([[0, 0, 0], [0, 0, 3.40 * 2 ** (1 / 6)]], ["Ar", "Ar"])
@@ -32,20 +37,26 @@ class LennardJones(Energy):
     sigma: float | Array
     cutoff: float = static()
     species: tuple[str, str] = static()
+    truncation: str = static(default="none")
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cutoff", _checks.positive("cutoff", self.cutoff))
         object.__setattr__(self, "species", _checks.labels("species", self.species, 2))
+        switching.check(self.truncation)
 
     @property
     def needs(self) -> Needs:
         """Pairs up to the cutoff."""
         return Needs(cutoff=self.cutoff)
 
-    def formula(self, r: Array) -> Array:
-        """E(r) in eV, without the cutoff."""
+    def untruncated(self, r: Array) -> Array:
+        """4ε [(σ/r)¹² − (σ/r)⁶] in eV."""
         x6 = (self.sigma / r) ** 6
         return 4 * self.epsilon * x6 * (x6 - 1)
+
+    def formula(self, r: Array) -> Array:
+        """E(r) in eV for r < cutoff."""
+        return switching.truncate(self.untruncated, r, self.cutoff, self.truncation)
 
     def rows(self, structure: Structure, neighbors: NeighborList) -> tuple[mapping.Rows, ...]:
         """Energies of atoms, species by species."""

@@ -9,8 +9,6 @@ equations 2.3, 2.5 and 2.6, parameters of silicon in equation 2.7 and section II
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from miniffx import _checks, mapping
@@ -27,6 +25,15 @@ class StillingerWeberPair(Energy):
     Args:
         epsilon: eV. sigma: Å. A, B, p, q: dimensionless. a: the cutoff in units of sigma.
         species: the two labels of the pair.
+
+    A and B of the published potential put the minimum where that of Lennard-Jones is
+    (:func:`stillinger_weber_gauge` finds them for others):
+
+    >>> import miniffx as mff
+    >>> pair, triple = mff.potentials.stillinger_weber("Si").terms
+    >>> dimer = mff.Structure.create([[0, 0, 0], [0, 0, 2.0951 * 2 ** (1 / 6)]], ["Si", "Si"])
+    >>> round(float(pair(dimer, pair.neighbor_list(dimer))), 4)
+    -2.1683
     """
 
     epsilon: float | Array
@@ -44,7 +51,7 @@ class StillingerWeberPair(Energy):
     @property
     def needs(self) -> Needs:
         """Pairs up to a σ."""
-        return Needs(cutoff=concrete(self.a * self.sigma))
+        return Needs(cutoff=_checks.positive_unless_traced("cutoff", self.a * self.sigma))
 
     def formula(self, r: Array) -> Array:
         """E(r) in eV for r < a σ."""
@@ -64,6 +71,14 @@ class StillingerWeberTriple(Energy):
         epsilon: eV. sigma: Å. lam, gamma: dimensionless. cos_theta0: cosine of the preferred angle.
         a: the cutoff of both legs in units of sigma.
         species: three labels, the centre first.
+
+    Three atoms at a right angle, with silicon's bond length; each of them is a centre:
+
+    >>> import miniffx as mff
+    >>> pair, triple = mff.potentials.stillinger_weber("Si").terms
+    >>> bent = mff.Structure.create([[0, 0, 0], [2.35, 0, 0], [0, 2.35, 0]], ["Si", "Si", "Si"])
+    >>> round(float(triple(bent, triple.neighbor_list(bent))), 3)
+    0.208
     """
 
     epsilon: float | Array
@@ -81,7 +96,7 @@ class StillingerWeberTriple(Energy):
     @property
     def needs(self) -> Needs:
         """Pairs and open triples up to a σ."""
-        cutoff = concrete(self.a * self.sigma)
+        cutoff = _checks.positive_unless_traced("cutoff", self.a * self.sigma)
         return Needs(cutoff, cutoff, closed=False, triple_species=frozenset({self.species}))
 
     def formula(self, r1: Array, r2: Array, r3: Array, cos_theta: Array) -> Array:
@@ -104,11 +119,6 @@ def screen(x: Array, a: float | Array, gamma: float | Array) -> Array:
     return jnp.exp(-gamma / gap)
 
 
-def concrete(cutoff: Any) -> Any:
-    """A cutoff made of parameters as a float, unless it is traced."""
-    return cutoff if _checks.is_traced(cutoff) else _checks.positive("cutoff", cutoff)
-
-
 # ε [eV], σ [Å], A, B, p, q, a, λ, γ, cos θ₀
 PUBLISHED = {
     # Stillinger and Weber 1985: ε = 50 kcal/mol makes diamond's −2ε = −4.3366 eV per atom.
@@ -124,6 +134,19 @@ PUBLISHED = {
         "gamma": 1.20,
         "cos_theta0": -1 / 3,
     },
+    # Ding and Andersen 1986: A, B, p, q, a, γ as for silicon.
+    "Ge": {
+        "epsilon": 1.93,
+        "sigma": 2.181,
+        "A": 7.049556277,
+        "B": 0.6022245584,
+        "p": 4.0,
+        "q": 0.0,
+        "a": 1.80,
+        "lam": 31.0,
+        "gamma": 1.20,
+        "cos_theta0": -1 / 3,
+    },
 }
 
 
@@ -131,7 +154,8 @@ def stillinger_weber(species: str) -> Sum:
     """The published Stillinger–Weber potential of an element: pair plus triple.
 
     Args:
-        species: "Si" (Phys. Rev. B 31, 5262).
+        species: "Si" (Stillinger and Weber, Phys. Rev. B 31, 5262 (1985)) or "Ge" (K. Ding, H. C. Andersen, Phys.
+            Rev. B 34, 6987 (1986), doi:10.1103/PhysRevB.34.6987).
 
     Returns:
         ``StillingerWeberPair(...) + StillingerWeberTriple(...)``.
@@ -157,3 +181,46 @@ def stillinger_weber(species: str) -> Sum:
             StillingerWeberTriple(**shared, **parameters, species=(species, species, species)),
         )
     )
+
+
+def stillinger_weber_gauge(
+    p: float | Array,
+    q: float | Array,
+    a: float | Array,
+    minimum: tuple[float | Array, float | Array] = (2 ** (1 / 6), -1),
+) -> tuple[Array, Array]:
+    """The constants A and B that put the minimum of the pair term where it is wanted.
+
+    With x the place of the minimum in units of σ, y < 0 the energy there in units of ε, and w = (x − a)²,
+
+        B = x^(p−q) (q w + x) / (p w + x)    where the derivative is zero,
+        A = y exp(1/(a − x)) / (B x⁻ᵖ − x⁻q).
+
+    Args:
+        p, q, a: of :class:`StillingerWeberPair`, p > q.
+        minimum: (x, y); by default (2^⅙, −1), that of Lennard-Jones with the same ε and σ.
+
+    Returns:
+        A and B.
+
+    Raises:
+        ValueError: there is no such minimum: x is not between 0 and a, y is not negative, or p, q do not allow it.
+
+    The default minimum is that of the published potentials:
+
+    >>> import miniffx as mff
+    >>> A, B = mff.potentials.stillinger_weber_gauge(p=4.0, q=0.0, a=1.8)
+    >>> round(float(A), 4), round(float(B), 4)
+    (7.0496, 0.6022)
+    """
+    x, y = minimum
+    w = (x - a) ** 2
+    if not _checks.is_traced(p, q, a, minimum):
+        if not 0 < x < a:
+            raise ValueError(f"`minimum` must lie between 0 and `a` ({a}), got {x}")
+        if not y < 0:
+            raise ValueError(f"`minimum` must have a negative energy, got {y}")
+        if not (p > q and q * w + x > 0):
+            raise ValueError(f"`p` and `q` must be such that p > q > −x/(x − a)² = {-x / w}, got {p} and {q}")
+    B = x ** (p - q) * (q * w + x) / (p * w + x)
+    return y * jnp.exp(1 / (a - x)) / (B * x**-p - x**-q), jnp.asarray(B)

@@ -20,6 +20,14 @@ class TriplePotential(Energy):
             neighbour in `species`, r2 to the second; where those are the same label, f has to be symmetric.
         cutoff: of both legs, Å.
         species: three labels, the centre first.
+
+    >>> import miniffx as mff
+    >>> water = mff.Structure.create([[0, 0, 0], [0.96, 0, 0], [0, 0.96, 0]], ["O", "H", "H"])
+    >>> bend = mff.potentials.TriplePotential(
+    ...     lambda r1, r2, cos_theta: 2.0 * (cos_theta + 0.25) ** 2, cutoff=1.2, species=("O", "H", "H")
+    ... )
+    >>> float(bend(water, bend.neighbor_list(water)))
+    0.125
     """
 
     function: Callable[[Array, Array, Array], Array] = static()
