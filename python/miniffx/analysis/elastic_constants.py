@@ -1,4 +1,4 @@
-"""What one computes from an energy function besides forces."""
+"""Elastic constants: second derivatives of an energy in strains, with the atoms clamped or following."""
 
 from __future__ import annotations
 
