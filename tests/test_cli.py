@@ -24,7 +24,7 @@ validation = 0.25
 test = "test.extxyz"
 [descriptors]
 recipe = "behler"
-cutoff = 4.0
+cutoff = 5.0
 [network]
 hidden = [6]
 [training]
@@ -98,8 +98,8 @@ def test_fit_then_evaluate(folder, capsys):
         ("hidden = [6]", "hidden = 6", "`network.hidden` must be a list of whole numbers, got 6"),
         ("hidden = [6]", "hidden = [6, -1]", "`network.hidden` must be positive widths, got [6, -1]"),
         ("hidden = [6]", 'activation = "tan"', "`network.activation` must be one of tanh,"),
-        ("cutoff = 4.0", "cutoff = -4", "`descriptors.cutoff` must be positive, in Å, got -4.0"),
-        ("cutoff = 4.0", "cutoff = nan", "`descriptors.cutoff` must be positive, in Å, got nan"),
+        ("cutoff = 5.0", "cutoff = -4", "`descriptors.cutoff` must be positive, in Å, got -4.0"),
+        ("cutoff = 5.0", "cutoff = nan", "`descriptors.cutoff` must be positive, in Å, got nan"),
         ('recipe = "behler"', 'recipe = "best"', "`descriptors.recipe` must be one of default, behler, got 'best'"),
         ("validation = 0.25", "validation = 1.0", "`data.validation` must be in [0, 1) or a file, got 1.0"),
         ("validation = 0.25", "validation = 0.01", "`fraction` must leave frames in both parts"),

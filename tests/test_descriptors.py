@@ -376,6 +376,11 @@ def test_descriptors_of_the_user():
         ("cutoff", lambda: D.behler_set([systems.molecule()], cutoff=0.0)),
         ("cutoff", lambda: D.default_set([systems.molecule()], cutoff=np.nan)),
         ("cutoff", lambda: D.default_set([systems.molecule()], cutoff=0.5)),  # no neighbour in reach
+        ("cutoff", lambda: D.behler_set([systems.molecule()], cutoff=0.5)),
+        ("cutoff", lambda: D.behler_set([systems.one_atom()], cutoff=4.0)),  # no neighbour in half of it
+        ("dataset", lambda: D.behler_set([Structure.create(np.zeros((2, 3)), ["A", "A"])])),
+        ("dataset", lambda: D.behler_set(systems.molecule())),
+        ("dataset", lambda: D.default_set(3.0)),
         ("dataset", lambda: D.default_set([])),
         ("dataset", lambda: D.behler_set([])),
         ("angular", lambda: D.behler_set([systems.molecule()], angular="G7")),
@@ -429,26 +434,77 @@ def test_recipes_cover_every_pair_and_triple(recipe):
     assert len(set(parameters)) == len(parameters), "a descriptor is there twice"
     for d in ds:
         assert np.isfinite(d.eta)
-        assert d.eta > 0
+        assert d.eta >= 0
+
+
+# The η of the package miniff 0.1.4 (`default_behler_descriptors`): shortest distances, cutoff, count.
+REFERENCE_ETAS = {
+    ((2.0, 3.0, 4.0), 12.0, 6): [0.05453553984, 0.02707511216, 0.01436861227, 0.007329885716, 0.002967055322, 0],
+    ((2.2,), 6.0, 6): [0.04330203945, 0.03084300866, 0.02081819107, 0.01261687664, 0.005789774915, 0],
+    ((3.0,), 8.0, 3): [0.02199466309, 0.008584382122, 0],
+}
+
+
+@pytest.mark.parametrize(("distances", "cutoff", "n_radial"), REFERENCE_ETAS)
+def test_behler_set_against_the_reference(distances, cutoff, n_radial):
+    """Dimers A-A, A-B and B-B at the given distances; one more of a pair that comes close nowhere changes nothing."""
+    kinds = [("A", "A"), ("A", "B"), ("B", "B")]
+    data = [
+        Structure.create([[0, 0, 0], [0, 0, r]], kind)
+        for kind, r in zip(kinds[: len(distances)], distances, strict=True)
+    ]
+    far = [Structure.create([[0, 0, 0], [0, 0, r]], ("A", "C")) for r in (0.51 * cutoff, 1.2 * cutoff)]
+    for more in ([], far[:1], far[1:]):
+        ds = D.behler_set([*data, *more], cutoff=cutoff, n_radial=n_radial)
+        labels = sorted({label for structure in (*data, *more) for label in structure.species})
+        for kind in itertools.product(labels, repeat=2):
+            etas = [d.eta for d in ds if d.species == kind]
+            assert_allclose(etas, REFERENCE_ETAS[distances, cutoff, n_radial], rtol=1e-8, atol=1e-15)
+        angular = [d for d in ds if len(d.species) == 3]
+        assert {(d.eta, d.zeta, d.lam) for d in angular} == set(itertools.product([0.0], [1, 2, 4, 16], [1.0, -1.0]))
+        assert len(angular) == len(labels) * (len(labels) * (len(labels) + 1) // 2) * 8
 
 
 def test_behler_set_by_its_description():
     data = [systems.molecule(), systems.two_species()]
-    ds = D.behler_set(data, cutoff=4.5, n_radial=5, angular=None)
-    assert len(ds) == 4 * 5
+    ds = D.behler_set(data, cutoff=7.0, n_radial=4, angular="G5")
     shortest = {}
     for structure in data:
-        pairs = pairs_of(structure, 4.5)
+        pairs = pairs_of(structure, 3.5)
         for i, j, vector in zip(pairs.i, pairs.j, pairs.D, strict=True):
-            kind = (structure.species[i], structure.species[j])
+            kind = tuple(sorted((structure.species[i], structure.species[j])))
             shortest[kind] = min(shortest.get(kind, np.inf), np.linalg.norm(vector))
-    for kind, nearest in shortest.items():
-        turning_points = [1 / np.sqrt(2 * d.eta) for d in ds if d.species == kind]
-        assert_allclose(turning_points, np.linspace(nearest, 4.5, 5), rtol=1e-6)
+    assert len(shortest) == 3
+    assert {type(d) for d in ds} == {D.G2, D.G5}
+
+    def curvature(eta, r, h=1e-4):
+        f = [g2(x, eta, 0.0, 7.0) for x in (r - h, r, r + h)]
+        return (f[0] - 2 * f[1] + f[2]) / h**2
+
+    def eta_of(turning_point):  # by bisection of the curvature there, which grows with η
+        low, high = 0.0, 10.0
+        while high - low > 1e-10:
+            middle = 0.5 * (low + high)
+            low, high = (middle, high) if curvature(middle, turning_point) < 0 else (low, middle)
+        return low
+
+    expected = [[eta_of(t) for t in np.linspace(nearest, 3.5, 4)] for nearest in shortest.values()]
+    for kind in itertools.product(("O", "Si"), repeat=2):
+        assert_allclose([d.eta for d in ds if d.species == kind], np.mean(expected, axis=0), rtol=1e-5, atol=1e-7)
     structure = data[1]
     found = np.asarray(values(ds, structure, ds.neighbor_list(structure)))
     assert np.isfinite(found).all()
     assert (found > 0).all()
+
+
+def test_default_set_where_pairs_stay_apart():
+    """From half the cutoff on for a pair that barely meets, those of the closest pair for one that never does."""
+    dimers = [(("A", "A"), 1.5), (("A", "B"), 4.9), (("B", "B"), 5.1)]
+    data = [Structure.create([[0, 0, 0], [0, 0, r]], kind) for kind, r in dimers]
+    ds = D.default_set(data, cutoff=5.0)
+    for kind, nearest in ((("A", "A"), 1.5), (("A", "B"), 2.5), (("B", "A"), 2.5), (("B", "B"), 1.5)):
+        shells = [d.r_shift for d in ds if d.species == kind]
+        assert_allclose(shells, np.linspace(nearest, 5.0, len(shells), endpoint=False), rtol=1e-12)
 
 
 def test_default_set_on_data():

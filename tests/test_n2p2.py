@@ -14,7 +14,8 @@ from ase import units
 
 import miniffx as mff
 import systems
-from miniffx.io.n2p2 import settings
+from miniffx.descriptors import cutoffs
+from miniffx.io.n2p2 import settings, symmetry_functions
 from miniffx.io.n2p2.units import Units
 
 D = mff.descriptors
@@ -64,6 +65,103 @@ def test_frames_of_water(shared):
     reference = json.loads((folder / "reference.json").read_text())
     theirs = np.array(reference["forces"][0]) * units.Hartree / units.Bohr
     assert np.sqrt(((first.forces - theirs) ** 2).mean()) < 0.1  # the potential was fitted to such forces
+
+
+# Values of n2p2 for the first atom of small clusters, from its own tests (test/cpp/fixtures.h of its repository), with
+# cutoff type 2: (positions, elements, {line of input.nn: value}).
+TRIANGLE = [[0, 0, 0], [1, 2, 1], [0, 3, -1]]
+OF_ONE_ELEMENT = {
+    "H 2 H 0.030 1.0 10.0": 4.2613074319879601e-01,
+    "H 3 H H 0.001 1.0 1.0 10.0 0.0": 2.2781144245150042e-02,
+    "H 3 H H 0.030 -1.0 4.0 10.0 2.0": 2.6506732726623567e-05,
+    "H 9 H H 0.001 1.0 1.0 10.0 0.0": 8.8187604914213763e-02,
+    "H 9 H H 0.031 -1.0 4.0 10.0 2.0": 1.0245670290254523e-04,
+    "H 12 0.030 1.0 10.0": 4.2613074319879601e-01,
+    "H 13 0.030 2.0 -1.0 4.0 10.0": 2.6506732726623567e-05,
+    "H 20 H -10.0 10.0 p2": 1.71653828561074920,
+    "H 20 H 0.0 8.0 p2": 1.63829178699555840,
+    "H 20 H 1.0 3.0 p2": 0.59406437434580717,
+    "H 21 H H -10.0 10.0 0.0 180.0 p2": 0.39698365829232357,
+    "H 21 H H 0.0 10.0 10.0 60.0 p2": 0.056548996092037257,
+    "H 21 H H 1.0 10.0 40.0 120.0 p2": 0.0017053618495084467,
+    "H 22 H H -10.0 10.0 0.0 180.0 p2": 0.440241957350979370,
+    "H 22 H H 0.0 10.0 10.0 60.0 p2": 0.117549886737894540,
+    "H 22 H H 1.0 10.0 40.0 120.0 p2": 0.008811770360680239,
+}
+WITH_HELIUM = {  # whose weight is 2
+    "H 12 0.030 1.0 10.0": 8.5226148639759169e-01,
+    "H 13 0.030 2.0 -1.0 4.0 10.0": 1.0602693090649413e-04,
+    "H 23 -10.0 10.0 p2": 3.4330765712215,
+    "H 23 1.0 3.0 p2": 1.18812874869161,
+    "H 24 0.0 10.0 10.0 60.0 p2": 0.226195984368149,
+    "H 24 1.0 10.0 40.0 120.0 p2": 0.00682144739803379,
+    "H 25 0.0 10.0 10.0 60.0 p2": 0.470199546951578,
+    "H 25 1.0 10.0 40.0 120.0 p2": 0.035247081442721,
+}
+OF_THREE_ELEMENTS = {
+    "S 2 Cu 0.030 1.0 10.0": 1.8212508087363616e-01,
+    "S 2 U 0.030 1.0 10.0": 2.5814603379946083e-01,
+    "S 3 S Cu 0.001 1.0 1.0 10.0 0.0": 2.2781144245150042e-02,
+    "S 3 S U 0.001 1.0 1.0 10.0 0.0": 1.1723866787654575e-02,
+    "S 3 Cu U 0.001 1.0 1.0 10.0 0.0": 1.8921487310992163e-02,
+    "S 12 0.030 1.0 10.0": 3.2935153052088403e01,
+    "S 13 0.001 1.0 -1.0 4.0 10.0": 3.6978004634143264e00,
+}
+CLUSTERS = {
+    "one element": (TRIANGLE, ["H", "H", "H"], OF_ONE_ELEMENT),
+    "helium": (TRIANGLE, ["H", "He", "He"], WITH_HELIUM),
+    "three elements": ([*TRIANGLE, [-2, 1, -0.5]], ["S", "S", "Cu", "U"], OF_THREE_ELEMENTS),
+}
+
+
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_values_of_n2p2(name):
+    positions, elements, lines = CLUSTERS[name]
+    labels = tuple(dict.fromkeys(elements))
+    descriptors = []
+    for line in lines:
+        entry = settings.Entry("input.nn", 1, "symfunction_short", tuple(line.split()))
+        function = symmetry_functions.parse(entry, labels)
+        descriptors.append(function.descriptor(labels, 2, 0.0, Units.named("angstrom", "ev")))
+    structure = mff.Structure.create(positions, elements)
+    ds = D.DescriptorSet(descriptors)
+    values = jit(ds.__call__)(structure, ds.neighbor_list(structure))[0]
+    # The values of the second cluster have 15 digits. Those of the first and the last have 17, and those tests ask
+    # for 1000 ε, which the smallest of them, 3e-5, makes 1e-8 of it.
+    np.testing.assert_allclose(values, list(lines.values()), rtol=2e-12, atol=1e-15)
+
+
+def test_cutoff_functions_of_n2p2():
+    """f and f' of types 0 to 8 at 0.8 of the cutoff 3, inner cutoff 0.2 of it (test/cpp/test_CutoffFunction.cpp).
+
+    There, polynomials are sums of terms of up to 100 that cancel: 14 digits after the point are left.
+    """
+    values = [
+        1.0,
+        1.4644660940672610e-01,
+        7.6891537120697719e-03,
+        1.7406350897769041e-02,
+        2.7645304662956399e-01,
+        1.5624999999999989e-01,
+        1.0351562500000000e-01,
+        7.0556640624999223e-02,
+        4.8927307128898589e-02,
+    ]
+    slopes = [
+        0.0,
+        -4.6280030605816297e-01,
+        -3.7439367857705103e-02,
+        -8.4753511078717925e-02,
+        -9.0270382572918972e-01,
+        -4.6874999999999978e-01,
+        -4.3945312499999933e-01,
+        -3.8452148437500017e-01,
+        -3.2444000244142152e-01,
+    ]
+    for name, value, slope in zip(symmetry_functions.CUTOFFS, values, slopes, strict=True):
+        alpha = 0.0 if name in cutoffs.WITHOUT_INNER_CUTOFF else 0.2
+        f, df = jax.value_and_grad(lambda r, name=name, alpha=alpha: cutoffs.screen(name, r, 3.0, alpha))(2.4)
+        np.testing.assert_allclose([f, df], [value, slope], rtol=1e-13, atol=1e-14, err_msg=name)
 
 
 # -- made-up potentials -------------------------------------------------------------------------------------------
@@ -216,6 +314,15 @@ def test_normalization_and_atomic_energies(made):
     )
 
 
+def test_what_only_matters_to_training_is_ignored(made):
+    """Any number of times, as in published files; and the names that versions of n2p2 have for one keyword."""
+    extra = (
+        "use_short_forces\nuse_short_forces # twice\nmemorize_symfunc_results\nbond_threshold 0.5\nnnp_gen 2G-HDNNP\n"
+    )
+    potential = made(extra=extra, functions=FUNCTIONS.replace("symfunction_short Si", "symfunction Si"))
+    check(potential, potential.energies(systems.molecule()), systems.molecule())
+
+
 def test_units_of_length(made):
     potential = made()
     structure = systems.molecule()
@@ -239,7 +346,7 @@ def test_activations(made, letters):
 
 
 ELEMENT = {
-    "layer by layer": "element_nodes_short Si 1 4\nelement_activation_short Si 2 s\n",
+    "layer by layer": "element_nodes_short Si 1 4\nelement_activation_short Si t s l\n",
     "all layers": "element_nodes_short Si 4 2\nelement_activation_short Si t s l\n",
 }
 
@@ -278,12 +385,38 @@ symfunction_short Si 12 0.3 0.5 3.3
 symfunction_short Si 13 0.3 0.5 -1 2.0 3.3
 symfunction_short Si 20 O 0.5 3.3 p2
 symfunction_short Si 21 O Si 0.5 3.3 20.0 150.0 p3
-symfunction_short Si 22 O O -3.3 3.3 -90.0 90.0 p4a
+symfunction_short Si 22 O O -1.3 3.3 -90.0 90.0 p4a
 symfunction_short Si 23 0.5 3.3 e
 symfunction_short Si 24 0.5 3.3 20.0 180.0 p1
 symfunction_short Si 25 0.5 3.3 20.0 180.0 p1a
 symfunction_short O 12 0.3 0.5 3.3
 """
+
+
+def test_compact_functions_are_sorted_as_n2p2_does():
+    """By subtype, then neighbours, and only then by cutoff and the other numbers; the other types by cutoff first."""
+    lines = """
+        Si 2 Si 0.4 0.0 3.0
+        Si 2 O 0.4 0.0 3.3
+        Si 20 Si 0.5 3.0 p1
+        Si 20 O 0.5 3.3 p2
+        Si 20 O -0.5 3.3 p2
+        Si 20 Si -3.0 3.0 p2
+        Si 20 O 0.0 3.0 p2a
+        Si 21 O O -3.3 3.3 0.0 90.0 p3
+        Si 21 O O -3.3 3.3 0.0 180.0 p3
+        Si 21 Si O -3.0 3.0 0.0 180.0 p3
+        Si 21 Si Si -2.0 2.0 0.0 180.0 p3
+        Si 24 -2.0 2.0 0.0 180.0 e
+        Si 24 -2.0 2.0 60.0 180.0 e
+        Si 24 -2.5 2.5 0.0 180.0 e
+    """.strip().splitlines()
+    entries = [settings.Entry("input.nn", n, "symfunction_short", tuple(line.split())) for n, line in enumerate(lines)]
+    functions = [symmetry_functions.parse(entry, ("O", "Si")) for entry in entries]
+    shuffled = [functions[index] for index in np.random.default_rng(0).permutation(len(functions))]
+    shuffled.sort(key=lambda function: function.sort_key(("O", "Si")))
+    order = [function.entry.line for function in shuffled]
+    assert order == [0, 1, 2, 4, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13]
 
 
 def test_all_types_of_symmetry_functions_are_read_and_written(tmp_path):
@@ -294,7 +427,7 @@ def test_all_types_of_symmetry_functions_are_read_and_written(tmp_path):
         D.WeightedG4(0.3, 2.0, -1.0, 3.3, O_SI, r_shift=0.5),
         D.CompactRadial(0.5, 3.3, ("Si", "O"), "poly2"),
         D.CompactNarrow(0.5, 20.0, 150.0, 3.3, ("Si", "O", "Si"), "poly3"),
-        D.CompactWide(-3.3, -90.0, 90.0, 3.3, ("Si", "O", "O"), "poly4", steep=True),
+        D.CompactWide(-1.3, -90.0, 90.0, 3.3, ("Si", "O", "O"), "poly4", steep=True),
         D.WeightedCompactRadial(0.5, 3.3, O_SI, core="exp"),
         D.WeightedCompactNarrow(0.5, 20.0, 180.0, 3.3, O_SI, core="poly1"),
         D.WeightedCompactWide(0.5, 20.0, 180.0, 3.3, O_SI, core="poly1", steep=True),
@@ -353,17 +486,22 @@ def test_writing_and_reading_gives_the_same_energies_and_forces(tmp_path, unit_n
 
 
 def test_untrained_and_odd_networks_are_written(tmp_path):
+    """Where elements have networks of different widths, all are written with the larger of each layer."""
     key = jax.random.key(3)
     networks = (
-        mff.MLP.init(key, 2, (4,), activation=("cosine", "tanh")),
-        mff.MLP.init(key, 4, (3, 2), activation="square", bias=False),
+        mff.MLP.init(key, 2, (4, 2), activation=("cosine", "exponential", "linear")),
+        mff.MLP.init(key, 4, (3, 5), activation=("cosine", "exponential", "linear"), bias=False),
     )
     model = trained(networks=networks, scaling=None)
     mff.io.write_n2p2(model, tmp_path)
+    assert "element_" not in (tmp_path / "input.nn").read_text()
     again = mff.io.read_n2p2(tmp_path)
     assert again.scaling is None
-    assert again.networks[0].activation == ("cosine", "tanh")
-    assert again.networks[1].activation == "square"
+    assert [network.activation for network in again.networks] == [("cosine", "exponential", "linear")] * 2
+    assert [[w.shape for w in n.weights] for n in again.networks] == [
+        [(2, 4), (4, 5), (5, 1)],
+        [(4, 4), (4, 5), (5, 1)],
+    ]
     np.testing.assert_allclose(
         atomic(again, systems.molecule()), atomic(model, systems.molecule()), rtol=1e-13, atol=1e-15
     )
@@ -396,6 +534,14 @@ def swapped(new, label="O"):
         (lambda: swapped([D.WeightedG2(0.1, 0.0, 3.3, ("O", "O", "Si"), (1.0, 2.0))]), "weighted descriptors of all"),
         (lambda: trained(networks=(mff.MLP.init(jax.random.key(0), 2, ()),) * 2), "hidden layer for n2p2"),
         (lambda: trained(networks=(mff.MLP.init(jax.random.key(0), 2, (2,), "silu"),) * 2), "got 'silu'"),
+        (
+            lambda: trained(networks=(mff.MLP.init(jax.random.key(0), 2, (2,), ("tanh", "tanh")),) * 2),
+            "linear outputs for n2p2, got 'tanh'",
+        ),
+        (
+            lambda: trained(networks=tuple(mff.MLP.init(jax.random.key(0), 2, hidden) for hidden in ((2,), (2, 2)))),
+            "the same activations for all species",
+        ),
         (lambda: trained(species=("A", "Si")), "chemical elements as species for n2p2, got A"),
         (lambda: trained(networks=jax.tree.map(lambda w: w * jnp.nan, trained().networks)), "finite numbers"),
     ],
@@ -434,7 +580,9 @@ LAST = len((INPUT + FUNCTIONS).splitlines()) + 1  # the line of the first keywor
         ("nnp_type 4G-HDNNP", f"line {LAST}: `nnp_type` must be .* got '4G-HDNNP'"),
         ("nn_type_short 2", f"line {LAST}: `nn_type_short` must be 1, .* got '2'"),
         ("elements Si O", f"line {LAST}: `elements` must stand once, but stands in line 3 already"),
-        ("random_seed 1\nrandom_seed 2", f"line {LAST + 1}: `random_seed` must stand once"),
+        ("nn_type 1", f"line {LAST}: `nn_type` must be 2g-hdnnp or 2 or 0, .* got '1'"),
+        ("fixed_gausswidth Si 1.0", f"line {LAST}: `fixed_gausswidth` is not supported"),
+        ("cutoff_alpha 0.1", f"line {LAST}: `cutoff_alpha` is not supported"),
         ("symfunction_short Si 4 O 0.1 3.3", f"line {LAST}: `symfunction_short` must be of type 2, 3, .* got 4"),
         ("symfunction_short Si two O 0.1 3.3", "must have a whole number as value 2, got 'two'"),
         ("symfunction_short Si", "`symfunction_short` must have an element and a type"),
@@ -455,7 +603,9 @@ LAST = len((INPUT + FUNCTIONS).splitlines()) + 1  # the line of the first keywor
         ("element_nodes_short H 1 2", "`element_nodes_short` must name an element of the potential"),
         ("element_nodes_short Si 1 4\nelement_nodes_short Si 1 5", "must stand once for each layer"),
         ("element_hidden_layers_short Si 0", "`element_hidden_layers_short` must be at least 1, got 0"),
-        ("element_activation_short Si 1 x", "`element_activation_short` must have values among l t s .* got 'x'"),
+        ("element_activation_short Si t x l", "`element_activation_short` must have values among l t s .* got 'x'"),
+        ("element_activation_short Si 1 t", r"`element_activation_short` must have 3 values, got \['1', 't'\]"),
+        ("element_activation_short Si 1 2 t", "`element_activation_short` must have values among l t s .* got '1'"),
         ("element_nodes_short Si 1 4", "weights.014.data"),  # which was made for three nodes
     ],
 )

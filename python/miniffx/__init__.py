@@ -12,7 +12,11 @@ from miniffx import neighbors as neighbors
 from miniffx import plot as plot
 from miniffx import potentials as potentials
 from miniffx import training as training
+from miniffx.analysis import StrainProfile as StrainProfile
+from miniffx.analysis import adf as adf
 from miniffx.analysis import elastic_constants as elastic_constants
+from miniffx.analysis import rdf as rdf
+from miniffx.analysis import strain_profile as strain_profile
 from miniffx.derivatives import energy_and_forces as energy_and_forces
 from miniffx.derivatives import energy_forces_stress as energy_forces_stress
 from miniffx.derivatives import forces as forces
@@ -22,8 +26,11 @@ from miniffx.io import Frame as Frame
 from miniffx.io import load_model as load
 from miniffx.models import MLP as MLP
 from miniffx.models import NNPotential as NNPotential
+from miniffx.neighbors import Buckets as Buckets
 from miniffx.neighbors import NeighborList as NeighborList
 from miniffx.neighbors import neighbor_list as neighbor_list
+from miniffx.relax import RelaxResult as RelaxResult
+from miniffx.relax import relax as relax
 from miniffx.structure import Structure as Structure
 from miniffx.structure import stack as stack
 from miniffx.training import Dataset as Dataset

@@ -15,7 +15,12 @@ from miniffx.descriptors.g5x import G5x as G5x
 from miniffx.descriptors.radial import RadialDescriptor as RadialDescriptor
 from miniffx.descriptors.recipes import behler_set as behler_set
 from miniffx.descriptors.recipes import default_set as default_set
+from miniffx.descriptors.selection import Selection as Selection
+from miniffx.descriptors.selection import select as select
 from miniffx.descriptors.sigmoid import Sigmoid as Sigmoid
+from miniffx.descriptors.statistics import SpeciesStatistics as SpeciesStatistics
+from miniffx.descriptors.statistics import Statistics as Statistics
+from miniffx.descriptors.statistics import statistics as statistics
 from miniffx.descriptors.weighted_compact_narrow import WeightedCompactNarrow as WeightedCompactNarrow
 from miniffx.descriptors.weighted_compact_radial import WeightedCompactRadial as WeightedCompactRadial
 from miniffx.descriptors.weighted_compact_wide import WeightedCompactWide as WeightedCompactWide

@@ -18,7 +18,7 @@ class CompactRadial(Compact, Radial):
     doi:10.1088/2632-2153/abf817; n2p2's type 20.
 
     Args:
-        r_low: where the window begins, Å; −cutoff for a window that falls from r = 0 on.
+        r_low: where the window begins, Å; may be negative, −cutoff for a window that falls from r = 0 on.
         cutoff: where it ends, Å.
         species: centre and neighbour.
         core: "poly1", "poly2", "poly3", "poly4" or "exp" (static).

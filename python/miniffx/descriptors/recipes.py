@@ -13,6 +13,7 @@ from miniffx.descriptors.descriptor import Descriptor
 from miniffx.descriptors.descriptor_set import DescriptorSet
 from miniffx.descriptors.g2 import G2
 from miniffx.descriptors.g4 import G4
+from miniffx.descriptors.g5 import G5
 from miniffx.structure import Structure
 
 
@@ -21,43 +22,67 @@ def behler_set(
 ) -> DescriptorSet:
     """Behler's classical choice: Gaussians around the atom, and angular functions of every resolution.
 
-    Radial, for every ordered pair of species: `n_radial` G2 without shift, whose turning points 1/√(2η) are spaced
-    evenly from the shortest distance of the pair in the data to the cutoff. Angular, for every triple of species:
-    ζ = 1, 2, 4, 16, λ = ±1, with the η of the widest Gaussian.
+    Radial, for every ordered pair of species: `n_radial` G2 without shift. Their turning points, where
+    exp(−η r²) f_c(r) changes its curvature, are spaced evenly from the shortest distance of a pair in the data to half
+    the cutoff, where that of η = 0 is. The η are the same for all pairs: each is the mean of what the pairs ask for.
+    Angular, for every triple of species: ζ = 1, 2, 4, 16, λ = ±1, η = 0.
+
+    A pair that comes no closer than half the cutoff anywhere in the data, or never within it, has no say in the η, but
+    gets the same functions as all others. Those of a pair that never meets are constant in the data: training drops
+    them with a warning, :func:`select` without.
+
+    Source: the recipe of the package miniff (`default_behler_descriptors` and `default_behler_descriptors_3`); the
+    functions are those of J. Behler, J. Chem. Phys. 134, 074106 (2011), doi:10.1063/1.3553717.
 
     Args:
         dataset: a Dataset or structures; species and shortest distances are taken from it.
-        cutoff: Å.
+        cutoff: Å; more than twice the shortest distance of at least one pair.
         n_radial: radial functions per pair of species.
-        angular: "G4", or None for no angular functions.
+        angular: "G4", "G5", or None for no angular functions.
 
     Returns:
         A DescriptorSet for all species in the data.
+
+    Raises:
+        ValueError: no structures, or none whose atoms come closer than half the cutoff.
+
+    >>> import miniffx as mff
+    >>> argon = mff.Structure.create([[0, 0, 0], [0, 0, 3.0]], ["Ar", "Ar"])
+    >>> ds = mff.descriptors.behler_set([argon], cutoff=8.0, n_radial=3, angular=None)
+    >>> [round(descriptor.eta, 4) for descriptor in ds]
+    [0.022, 0.0086, 0.0]
     """
-    if angular not in ("G4", None):
-        raise ValueError(f"`angular` must be 'G4' or None, got {angular!r}")
+    kinds = {"G4": G4, "G5": G5}
+    if angular is not None and angular not in kinds:
+        raise ValueError(f"`angular` must be 'G4', 'G5' or None, got {angular!r}")
     if not isinstance(n_radial, int) or n_radial < 1:
         raise ValueError(f"`n_radial` must be a positive integer, got {n_radial!r}")
     structures, labels = _structures(dataset)
     cutoff = _checks.positive("cutoff", cutoff)
-    shortest = shortest_distances(structures, cutoff)
+    shortest = shortest_distances(structures, cutoff).values()
+    near = [distance for distance in shortest if distance < 0.5 * cutoff]
+    if not near:
+        raise ValueError(
+            f"`cutoff` must be more than twice the shortest distance in the data, {min(shortest):.3g} Å, got {cutoff} Å"
+        )
+    turning_points = [np.linspace(distance, 0.5 * cutoff, n_radial) for distance in near]
+    etas = np.mean([[_eta(point, cutoff) for point in points] for points in turning_points], axis=0)
     descriptors: list[Descriptor] = []
     for center in labels:
         for other in labels:
-            for turning_point in np.linspace(shortest[_sorted(center, other)], cutoff, n_radial):
-                eta = float(1 / (2 * turning_point**2))
-                descriptors.append(G2(eta=eta, r_shift=0.0, cutoff=cutoff, species=(center, other)))
+            descriptors += [G2(float(eta), r_shift=0.0, cutoff=cutoff, species=(center, other)) for eta in etas]
         if angular is not None:
-            descriptors += _angular(center, labels, cutoff, [float(1 / (2 * cutoff**2))])
+            descriptors += _angular(kinds[angular], center, labels, cutoff, [0.0])
     return DescriptorSet(descriptors)
 
 
 def default_set(dataset: Iterable[Any], cutoff: float = 6.0) -> DescriptorSet:
     """What we recommend to somebody who has no opinion: resolved in distance and angle.
 
-    Radial, for every ordered pair of species: Gaussian shells, one at the shortest distance of the pair in the data
-    and on to the cutoff, as wide as their spacing. Angular, for every triple of species: G4 with ζ = 1, 2, 4, 16,
-    λ = ±1, at three radial resolutions.
+    Radial, for every ordered pair of species: Gaussian shells, one at the shortest distance of the pair in the data,
+    or at half the cutoff if it stays further apart, and on to the cutoff, as wide as their spacing. Angular, for every
+    triple of species: G4 with ζ = 1, 2, 4, 16, λ = ±1, at three radial resolutions. A pair that never meets in the
+    data gets shells like the closest pair.
 
     Args:
         dataset: a Dataset or structures; species and shortest distances are taken from it.
@@ -65,21 +90,27 @@ def default_set(dataset: Iterable[Any], cutoff: float = 6.0) -> DescriptorSet:
 
     Returns:
         A DescriptorSet for all species in the data.
+
+    Raises:
+        ValueError: no structures, or no neighbours within the cutoff.
     """
     structures, labels = _structures(dataset)
     cutoff = _checks.positive("cutoff", cutoff)
     shortest = shortest_distances(structures, cutoff)
+    closest = min(shortest.values())
+    if closest == np.inf:
+        raise ValueError(f"`cutoff` must reach at least one neighbour in the data, got {cutoff} Å")
     descriptors: list[Descriptor] = []
     for center in labels:
         for other in labels:
             nearest = shortest[_sorted(center, other)]
+            nearest = closest if nearest == np.inf else min(nearest, 0.5 * cutoff)
             shells, spacing = np.linspace(nearest, cutoff, SHELLS, endpoint=False, retstep=True)
             for shell in shells:
                 eta = float(1 / (2 * spacing**2))
                 descriptors.append(G2(eta=eta, r_shift=float(shell), cutoff=cutoff, species=(center, other)))
-        nearest = min(shortest.values())
-        widths = (cutoff, (cutoff + nearest) / 2, nearest)
-        descriptors += _angular(center, labels, cutoff, [float(1 / (2 * width**2)) / 2 for width in widths])
+        widths = (cutoff, (cutoff + closest) / 2, closest)
+        descriptors += _angular(G4, center, labels, cutoff, [float(1 / (2 * width**2)) / 2 for width in widths])
     return DescriptorSet(descriptors)
 
 
@@ -87,30 +118,45 @@ SHELLS = 12
 
 
 def shortest_distances(structures: list[Structure], cutoff: float) -> dict[tuple[str, str], float]:
-    """The shortest distance in Å of every pair of species, the overall shortest where a pair never meets."""
+    """The shortest distance in Å of every pair of species, infinity where a pair never comes within the cutoff."""
     labels = sorted({label for structure in structures for label in structure.labels})
     shortest = dict.fromkeys(itertools.combinations_with_replacement(labels, 2), np.inf)
-    for structure in structures:
+    for number, structure in enumerate(structures):
         i, j, _, vectors = neighbors.pairs(structure.positions, structure.cell, structure.pbc, cutoff)
         distances = np.linalg.norm(vectors, axis=1)
+        if (distances == 0).any():
+            raise ValueError(f"`dataset` must hold no atoms on top of each other, got some in structure {number}")
         species = np.asarray(structure.species_index)
         for a, b in shortest:
             if a in structure.labels and b in structure.labels:
                 of_kind = (species[i] == structure.labels.index(a)) & (species[j] == structure.labels.index(b))
                 shortest[a, b] = min(shortest[a, b], distances[of_kind].min(initial=np.inf))
-    found = [distance for distance in shortest.values() if np.isfinite(distance)]
-    if not found:
-        raise ValueError(f"`cutoff` must reach at least one neighbour in the data, got {cutoff} Å")
-    return {pair: float(distance if np.isfinite(distance) else min(found)) for pair, distance in shortest.items()}
+    return {pair: float(distance) for pair, distance in shortest.items()}
 
 
-def _angular(center: str, labels: list[str], cutoff: float, etas: list[float]) -> Iterator[Descriptor]:
+def _eta(turning_point: float, cutoff: float) -> float:
+    """η such that exp(−η r²) f_c(r), f_c the cosine, has its turning point there, at most at half the cutoff.
+
+    (g f_c)'' = 0 with g' = −2 η r g and g'' = (4 η² r² − 2 η) g is a quadratic equation in η with one root that is not
+    negative, since f_c'' ≤ 0 up to half the cutoff.
+    """
+    t, k = turning_point, np.pi / cutoff
+    x = k * (0.5 * cutoff - t)  # ≥ 0; f_c = ½ (1 + sin x)
+    f, slope, curvature = 0.5 * (1 + np.sin(x)), -0.5 * k * np.cos(x), -0.5 * k**2 * np.sin(x)
+    a, b, c = 4 * t**2 * f, 2 * f + 4 * t * slope, curvature  # a η² − b η + c = 0
+    root = np.sqrt(b**2 - 4 * a * c)
+    return float((b + root) / (2 * a) if b > 0 else 2 * c / (b - root))
+
+
+def _angular(kind: type[Any], center: str, labels: list[str], cutoff: float, etas: list[float]) -> Iterator[Descriptor]:
     for first, second in itertools.combinations_with_replacement(labels, 2):
         for eta, zeta, lam in itertools.product(etas, (1, 2, 4, 16), (-1.0, 1.0)):
-            yield G4(eta=eta, zeta=zeta, lam=lam, cutoff=cutoff, species=(center, first, second))
+            yield kind(eta=eta, zeta=zeta, lam=lam, cutoff=cutoff, species=(center, first, second))
 
 
 def _structures(dataset: Iterable[Any]) -> tuple[list[Structure], list[str]]:
+    if isinstance(dataset, Structure) or not isinstance(dataset, Iterable):
+        raise ValueError(f"`dataset` must be a Dataset or a sequence of structures, got {type(dataset).__name__}")
     structures = [frame if isinstance(frame, Structure) else frame.structure for frame in dataset]
     if not structures:
         raise ValueError("`dataset` must hold at least one structure, got none")

@@ -20,7 +20,7 @@ class WeightedCompactNarrow(CompactAngle, WeightedAngular):
     doi:10.1088/2632-2153/abf817; n2p2's type 24.
 
     Args:
-        r_low: where the radial window begins, Å; −cutoff for a window that falls from r = 0 on.
+        r_low: where the radial window begins, Å; may be negative, −cutoff for a window that falls from r = 0 on.
         angle_low, angle_high: where the angular window begins and ends, degrees; below 0 or above 180 only as far as it
             is symmetric there.
         cutoff: where the radial window ends, Å; of all three distances.

@@ -19,7 +19,7 @@ class WeightedCompactRadial(Compact, WeightedRadial):
     doi:10.1088/2632-2153/abf817; n2p2's type 23.
 
     Args:
-        r_low: where the window begins, Å; −cutoff for a window that falls from r = 0 on.
+        r_low: where the window begins, Å; may be negative, −cutoff for a window that falls from r = 0 on.
         cutoff: where it ends, Å.
         species: the centre, then every species of neighbours that counts.
         weights: one number per species of neighbours; by default their atomic numbers.

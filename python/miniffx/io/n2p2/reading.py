@@ -40,6 +40,8 @@ def read_n2p2(
     Symmetry functions of types 2, 3, 9, 12, 13 and 20 to 25, cutoff types 0 to 8, all activations and scalings of n2p2,
     data-set normalization, atom_energy, one network per element, alike or not. Keywords that only matter to training
     are ignored (`IGNORED` in :mod:`miniffx.io.n2p2.settings`). Energies include what atom_energy says, as n2p2's do.
+    The last letter of global_activation_short, that of the output, counts, as in RuNNer and n2p2 2.2; n2p2 2.1 takes it
+    for l. A triple exactly on a line, which n2p2 leaves out of types 21, 22, 24 and 25, counts like its surroundings.
 
     Source: A. Singraber, J. Behler, C. Dellago, J. Chem. Theory Comput. 15, 1827 (2019),
     doi:10.1021/acs.jctc.8b00770, and the documentation of n2p2.
@@ -189,34 +191,40 @@ def _layers(settings: Settings, element: str, n_inputs: int) -> tuple[list[int],
     if n_hidden < 1:
         raise count_entry.error(f"must be at least 1, got {n_hidden}")
 
-    nodes = _per_layer(settings, "global_nodes_short", own("element_nodes_short"), n_hidden)
+    nodes = _per_layer(settings, "global_nodes_short", own("element_nodes_short"), n_hidden, by_layer=True)
     hidden = [entry.integer(index) for entry, index in nodes]
     for width, (entry, _) in zip(hidden, nodes, strict=True):
         if width < 1:
             raise entry.error(f"must have positive values, got {width}")
     activations = []
-    for entry, index in _per_layer(settings, "global_activation_short", own("element_activation_short"), n_hidden + 1):
+    for entry, index in _per_layer(
+        settings, "global_activation_short", own("element_activation_short"), n_hidden + 1, by_layer=False
+    ):
         if entry.values[index] not in ACTIVATIONS:
             raise entry.error(f"must have values among {' '.join(ACTIVATIONS)}, got {entry.values[index]!r}")
         activations.append(ACTIVATIONS[entry.values[index]])
     return [n_inputs, *hidden, 1], activations
 
 
-def _per_layer(settings: Settings, keyword: str, own: list[Entry], n_layers: int) -> list[tuple[Entry, int]]:
+def _per_layer(
+    settings: Settings, keyword: str, own: list[Entry], n_layers: int, by_layer: bool
+) -> list[tuple[Entry, int]]:
     """For each layer, the entry that decides about it and which of its values does.
 
-    An element's own entries are ``element layer value`` for one layer, or ``element value … value`` for all of them.
-    Where both readings are possible it is the former; the weights file has to agree either way.
+    An element's own entries are ``element value … value`` for all layers (n2p2 2.2) or, `by_layer`, ``element layer
+    value`` for one of them (RuNNer, n2p2 2.1). Where both readings are possible it is the latter; the weights file has
+    to agree either way.
     """
     result: dict[int, tuple[Entry, int]] = {}
     for entry in own:
         _, *values = entry.values
-        if len(values) == 2 and values[0].isdecimal() and 1 <= int(values[0]) <= n_layers:
+        if by_layer and len(values) == 2 and values[0].isdecimal() and 1 <= int(values[0]) <= n_layers:
             places = {int(values[0]): 2}
         elif len(values) == n_layers:
             places = {layer: layer for layer in range(1, n_layers + 1)}
         else:
-            raise entry.error(f"must have a layer (1 to {n_layers}) and a value, or {n_layers} values, got {values}")
+            one = f"a layer (1 to {n_layers}) and a value, or " if by_layer else ""
+            raise entry.error(f"must have {one}{n_layers} values, got {values}")
         for layer, place in places.items():
             if layer in result:
                 line = result[layer][0].line

@@ -15,36 +15,49 @@ ONCE = _words(
     """
     number_of_elements elements cutoff_type scale_symmetry_functions scale_symmetry_functions_sigma
     center_symmetry_functions scale_min_short scale_max_short global_hidden_layers_short global_nodes_short
-    global_activation_short normalize_nodes mean_energy conv_energy conv_length nnp_type nnp_gen nn_type_short
+    global_activation_short normalize_nodes mean_energy conv_energy conv_length nnp_type nn_type_short
     """
 )
 OFTEN = _words("symfunction_short atom_energy element_hidden_layers_short element_nodes_short element_activation_short")
 # What n2p2 and RuNNer read to train, to select data, to report: nothing of it changes a prediction.
 IGNORED = _words(
     """
-    analyze_composition analyze_error calculate_forces calculate_hessian calculate_stress data_clustering
-    decoupling_type element_decoupled_kalman energy_threshold epochs find_contradictions fitting_unit force_threshold
-    force_update_scaling force_weight gradient_adam_beta1 gradient_adam_beta2 gradient_adam_epsilon gradient_adam_eta
-    gradient_eta gradient_type growth_mode jacobian_mode joint_energy_force_update kalman_damp_force kalman_damp_short
-    kalman_epsilon kalman_eta kalman_etamax kalman_etatau kalman_lambda_short kalman_nue_short kalman_q0 kalman_qmin
-    kalman_qtau kalman_type main_error_metric max_energy max_force memorize_symfnc_results mix_all_points
-    nguyen_widrow_weights_short normalize_data_set noise_energy noise_force optmode_short_energy optmode_short_force
-    parallel_mode points_in_memory precondition_weights print_all_short_weights print_convergence_vector
-    print_date_and_time print_force_components print_mad random_number_type random_order_training random_seed
-    read_kalman_matrices regularize_fit_param remove_atom_energies repeated_energy_update reset_kalman restrict_weights
-    rmse_threshold_energy rmse_threshold_force rmse_threshold_trials rmse_threshold_trials_energy
-    rmse_threshold_trials_force runner_mode save_kalman_matrices selection_mode selection_mode_energy
-    selection_mode_force separate_kalman_short short_energy_error_threshold short_energy_fraction short_energy_group
-    short_force_error_threshold short_force_fraction short_force_group task_batch_size_energy task_batch_size_force
-    test_fraction update_single_element update_strategy updater_type use_atom_energies use_noisematrix
-    use_old_weights_short use_short_forces use_short_nn use_systematic_weights_short weight_analysis weights_max
-    weights_min write_neuronstats write_pdb write_pov write_pwscf write_symfunctions write_temporary_weights
-    write_trainforces write_trainlog write_trainpoints write_unformatted write_weights_epoch write_xyz
+    analyze_composition analyze_error analyze_error_energy_step analyze_error_force_step biasweights_max
+    biasweights_min bond_threshold calculate_forces calculate_hessian calculate_stress charge_fraction check_forces
+    check_input_forces conv_charge data_clustering debug_mode decoupling_type detailed_timing detailed_timing_epoch
+    detect_saturation dynamic_force_grouping element_decoupled_kalman energy_fraction energy_threshold
+    environment_analysis epochs find_contradictions fitting_unit force_energy_ratio force_fraction
+    force_grouping_by_structure force_threshold force_update_scaling force_weight gradient_adam_beta1
+    gradient_adam_beta2 gradient_adam_epsilon gradient_adam_eta gradient_eta gradient_type growth_mode
+    initialization_only jacobian_mode joint_energy_force_update kalman_damp_force kalman_damp_short kalman_epsilon
+    kalman_eta kalman_etamax kalman_etatau kalman_lambda_short kalman_nue_short kalman_q0 kalman_qmin kalman_qtau
+    kalman_type main_error_metric max_energy max_force memorize_symfunc_results mix_all_points
+    nguyen_widrow_weights_charge nguyen_widrow_weights_short noise_energy noise_force normalize_data_set
+    optmode_short_energy optmode_short_force parallel_mode points_in_memory precondition_weights
+    print_all_short_weights print_convergence_vector print_date_and_time print_force_components print_mad
+    random_number_type random_order_training random_seed read_kalman_matrices regularize_fit_param remove_atom_energies
+    repeated_energy_update reset_kalman restrict_weights rmse_threshold rmse_threshold_charge rmse_threshold_energy
+    rmse_threshold_force rmse_threshold_trials rmse_threshold_trials_charge rmse_threshold_trials_energy
+    rmse_threshold_trials_force runner_mode save_kalman_matrices selection_mode selection_mode_charge
+    selection_mode_energy selection_mode_force separate_bias_ini_short separate_kalman_short
+    short_energy_error_threshold short_energy_fraction short_energy_group short_force_error_threshold
+    short_force_fraction short_force_group symfunction_correlation task_batch_size_charge task_batch_size_energy
+    task_batch_size_force test_fraction update_single_element update_strategy updater_type use_atom_energies
+    use_noisematrix use_old_weights_charge use_old_weights_short use_short_forces use_short_nn
+    use_systematic_weights_short weight_analysis weights_max weights_min write_neuronstats write_pdb write_pov
+    write_pwscf write_symfunctions write_temporary_weights write_traincharges write_trainforces write_trainlog
+    write_trainpoints write_unformatted write_weights_epoch write_xyz
     """
 )
+ALIASES = {  # other names that versions of n2p2 know
+    "symfunction": "symfunction_short",
+    "nn_type": "nnp_type",
+    "nnp_gen": "nnp_type",
+    "nnp_generation": "nnp_type",
+    "nnp_type_gen": "nnp_type",
+}
 SUPPORTED_VALUES = {  # of keywords that choose between kinds of potentials
-    "nnp_type": ("2", "2g", "2g-hdnnp", "hdnnp_2g", "short", "short-range"),
-    "nnp_gen": ("2",),
+    "nnp_type": ("2g-hdnnp", "2", "0"),  # 0 up to n2p2 2.1
     "nn_type_short": ("1",),
 }
 
@@ -118,15 +131,16 @@ def read_settings(path: Path) -> Settings:
 
     Raises:
         ValueError: no such file, unknown keywords, keywords that ask for something else than a short-range potential
-            of atomic networks, the same keyword twice; the message names file, line and keyword.
+            of atomic networks, the same keyword twice where it matters; the message names file, line and keyword.
     """
     entries: dict[str, list[Entry]] = {}
     for number, line in enumerate(read_lines(path), start=1):
-        keyword, *values = line.split("#")[0].split("!")[0].split() or [""]
-        if not keyword:
+        word, *values = line.split("#")[0].split("!")[0].split() or [""]
+        if not word or word in IGNORED:
             continue
-        entry = Entry(path, number, keyword, tuple(values))
-        if keyword not in ONCE | OFTEN | IGNORED:
+        entry = Entry(path, number, word, tuple(values))
+        keyword = ALIASES.get(word, word)
+        if keyword not in ONCE | OFTEN:
             raise entry.error("is not supported: it is unknown, or asks for something that the library does not have")
         if keyword in entries and keyword not in OFTEN:
             raise entry.error(f"must stand once, but stands in line {entries[keyword][0].line} already")

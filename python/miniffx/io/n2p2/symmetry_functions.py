@@ -26,7 +26,7 @@ class Kind:
         n_neighbors: how many elements stand before the numbers; 0 for weighted functions, which take all.
         columns: the numbers of a line, in order; "subtype" is the name of a polynomial.
         optional: numbers that may follow, 0 if they do not.
-        order: what n2p2 sorts the functions of one type by, before the neighbours.
+        order: what n2p2 sorts the functions of one type by; "neighbors" are their elements by atomic number, ascending.
     """
 
     descriptor: type[D.Descriptor]
@@ -40,8 +40,8 @@ def _kind(descriptor: type[D.Descriptor], n_neighbors: int, columns: str, order:
     return Kind(descriptor, n_neighbors, tuple(columns.split()), tuple(optional.split()), tuple(order.split()))
 
 
-_RADIAL, _ANGULAR = "cutoff eta r_shift", "cutoff eta r_shift zeta lam"
-_COMPACT, _COMPACT_ANGULAR = "subtype cutoff r_low", "subtype cutoff r_low angle_low angle_high"
+_RADIAL, _ANGULAR = "cutoff eta r_shift neighbors", "cutoff eta r_shift zeta lam neighbors"
+_COMPACT, _COMPACT_ANGULAR = "subtype neighbors cutoff r_low", "subtype neighbors cutoff r_low angle_low angle_high"
 _WINDOWS = "r_low cutoff angle_low angle_high subtype"
 
 KINDS = {
@@ -72,9 +72,8 @@ class SymmetryFunction:
 
     def sort_key(self, elements: Sequence[str]) -> tuple[Any, ...]:
         """What n2p2 sorts the functions of one element by; `elements` by atomic number."""
-        kind = KINDS[self.type]
-        neighbors = sorted(elements.index(element) for element in self.neighbors)
-        return (self.type, *(self.values[name] for name in kind.order), *neighbors)
+        known = {**self.values, "neighbors": sorted(elements.index(element) for element in self.neighbors)}
+        return (self.type, *(known[name] for name in KINDS[self.type].order))
 
     def descriptor(self, elements: Sequence[str], cutoff_type: int, cutoff_alpha: float, units: Units) -> D.Descriptor:
         """The descriptor in Å."""

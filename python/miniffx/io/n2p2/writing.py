@@ -17,7 +17,7 @@ from miniffx.io.n2p2 import symmetry_functions
 from miniffx.io.n2p2.reading import ACTIVATIONS
 from miniffx.io.n2p2.settings import Entry
 from miniffx.io.n2p2.units import Units
-from miniffx.models import MLP, NNPotential
+from miniffx.models import NNPotential
 
 FAR = 1e30  # the range of symmetry functions in training, which a model does not know: no warnings of extrapolation
 LETTERS = {name: letter for letter, name in ACTIVATIONS.items()}
@@ -28,13 +28,16 @@ def write_n2p2(
 ) -> None:
     """Write a potential for n2p2 and LAMMPS (pair style hdnnp): `input.nn`, `scaling.data`, `weights.ZZZ.data`.
 
-    :func:`read_n2p2` gives the model back to rounding, with the features in n2p2's order. Two things look different
-    there, to no effect on energies: networks without biases have biases of 0, and a feature that the scaling drops has
-    weights of 0 instead. The range of the features in the training set, which n2p2 takes from `scaling.data` to warn of
-    extrapolation, is written as ±1e30, since a model does not know it.
+    :func:`read_n2p2` gives the model back to rounding, with the features in n2p2's order. Three things look different
+    there, to no effect on energies: networks without biases have biases of 0, a feature that the scaling drops has
+    weights of 0 instead, and networks of different widths are filled up with nodes of weight 0 (versions of n2p2
+    disagree on how to tell one element's network from another's, so all get the same shape). The range of the features
+    in the training set, which n2p2 takes from `scaling.data` to warn of extrapolation, is written as ±1e30, since a
+    model does not know it.
 
     Args:
-        model: its labels must be chemical elements, its descriptors those of n2p2 with one cutoff function for all.
+        model: its labels must be chemical elements, its descriptors those of n2p2 with one cutoff function for all,
+            its networks of the same depth with the same activations and a linear output.
         folder: where to write; made where it does not exist. Every file appears whole or not at all.
         length_unit, energy_unit: "angstrom" or "bohr", "ev" or "hartree": of the files.
 
@@ -47,11 +50,15 @@ def write_n2p2(
     numbers = _atomic_numbers(model.species)
     elements = sorted(model.species, key=numbers.__getitem__)
     orders = {element: _order(model, element, elements, units) for element in elements}
+    hidden = _hidden(model)
 
-    files = {"input.nn": _input(model, elements, orders, units), "scaling.data": _scaling(model, elements, orders)}
+    files = {
+        "input.nn": _input(model, elements, orders, hidden, units),
+        "scaling.data": _scaling(model, elements, orders),
+    }
     for element in elements:
         order = [index for index, _ in orders[element]]
-        files[f"weights.{numbers[element]:03d}.data"] = _weights(model, element, order)
+        files[f"weights.{numbers[element]:03d}.data"] = _weights(model, element, order, hidden)
 
     folder = Path(folder)
     folder.mkdir(exist_ok=True)
@@ -98,7 +105,11 @@ def _order(
 
 
 def _input(
-    model: NNPotential, elements: Sequence[str], orders: dict[str, list[tuple[int, tuple[str, ...]]]], units: Units
+    model: NNPotential,
+    elements: Sequence[str],
+    orders: dict[str, list[tuple[int, tuple[str, ...]]]],
+    hidden: Sequence[int],
+    units: Units,
 ) -> list[str]:
     lines = [
         "# Neural-network potential for n2p2, written by miniffx.",
@@ -121,7 +132,11 @@ def _input(
     elif units.energy != 1:
         lines += [_line("mean_energy", 0.0), _line("conv_energy", units.energy), _line("conv_length", 1.0)]
     lines.append(_line("cutoff_type", *_cutoff(model.descriptors)))
-    lines += _layers(model, elements)
+    lines += [
+        _line("global_hidden_layers_short", len(hidden)),
+        _line("global_nodes_short", *hidden),
+        _line("global_activation_short", *(LETTERS[name] for name in model.networks[0].activations)),
+    ]
     for element in elements:
         lines += [_line(symmetry_functions.KEYWORD, *values) for _, values in orders[element]]
     return lines
@@ -136,39 +151,20 @@ def _cutoff(descriptors: Iterable[D.Descriptor]) -> tuple[int, float]:
     return symmetry_functions.CUTOFFS.index(name), alpha
 
 
-def _layers(model: NNPotential, elements: Sequence[str]) -> list[str]:
-    """The shape of the networks: of the first element as that of all, and where others differ from it."""
-    networks = [model.networks[model.species.index(element)] for element in elements]
-    shapes = [(_hidden(network), _letters(network)) for network in networks]
-    nodes, letters = shapes[0]
-    lines = [
-        _line("global_hidden_layers_short", len(nodes)),
-        _line("global_nodes_short", *nodes),
-        _line("global_activation_short", *letters),
-    ]
-    for element, (own_nodes, own_letters) in zip(elements, shapes, strict=True):
-        if len(own_nodes) != len(nodes):
-            lines.append(_line("element_hidden_layers_short", element, len(own_nodes)))
-        for keyword, own, common in (
-            ("element_nodes_short", own_nodes, nodes),
-            ("element_activation_short", own_letters, letters),
-        ):
-            if own != common:
-                lines += [_line(keyword, element, layer, value) for layer, value in enumerate(own, start=1)]
-    return lines
-
-
-def _hidden(network: MLP) -> list[int]:
-    if len(network.weights) < 2:
+def _hidden(model: NNPotential) -> list[int]:
+    """The widths of the hidden layers, wide enough for all networks; ValueError unless they fit in one shape."""
+    shapes = {network.activations for network in model.networks}
+    if len(shapes) > 1:
+        raise ValueError(f"`model` must have the same activations for all species for n2p2, got {sorted(shapes)}")
+    *inner, output = shapes.pop()
+    if not inner:
         raise ValueError("`model` must have networks with a hidden layer for n2p2, got a linear map")
-    return [int(weights.shape[1]) for weights in network.weights[:-1]]
-
-
-def _letters(network: MLP) -> list[str]:
-    unknown = [name for name in network.activations if name not in LETTERS]
+    unknown = [name for name in inner if name not in LETTERS]
     if unknown:
         raise ValueError(f"`model` must have activations among {', '.join(LETTERS)} for n2p2, got {unknown[0]!r}")
-    return [LETTERS[name] for name in network.activations]
+    if output != "linear":
+        raise ValueError(f"`model` must have linear outputs for n2p2, got {output!r}, which not all versions know")
+    return [max(network.weights[layer].shape[1] for network in model.networks) for layer in range(len(inner))]
 
 
 def _line(keyword: str, *values: Any) -> str:
@@ -206,8 +202,11 @@ def _center_and_factor(model: NNPotential, element: str) -> tuple[np.ndarray, np
     return center, factor
 
 
-def _weights(model: NNPotential, element: str, order: Sequence[int]) -> list[str]:
-    """One number per line: the weights of a layer by input and output, its biases, and on to the next layer."""
+def _weights(model: NNPotential, element: str, order: Sequence[int], hidden: Sequence[int]) -> list[str]:
+    """One number per line: the weights of a layer by input and output, its biases, and on to the next layer.
+
+    Nodes that the network lacks of `hidden` have weights and biases of 0, those that lead on from them too.
+    """
     network = model.networks[model.species.index(element)]
     _, factor = _center_and_factor(model, element)
     lines = [
@@ -221,6 +220,9 @@ def _weights(model: NNPotential, element: str, order: Sequence[int]) -> list[str
         _check_finite(f"biases of {element}", biases)
         if layer == 1:
             values = np.where(factor[:, None] == 0, 0.0, values)[list(order)]
+        n_inputs, n_outputs = (len(order), *hidden)[layer - 1], (*hidden, 1)[layer - 1]
+        values = np.pad(values, ((0, n_inputs - values.shape[0]), (0, n_outputs - values.shape[1])))
+        biases = np.pad(biases, (0, n_outputs - len(biases)))
         for (n, m), value in np.ndenumerate(values):
             place = f"{layer - 1:5d} {n + 1:5d} {layer:5d} {m + 1:5d}"
             lines.append(f"{value:24.16E} a {len(lines) - 1:9d} {place}")
