@@ -6,9 +6,11 @@ import subprocess
 import sys
 import tomllib
 
+import ase.io
 import numpy as np
 import pytest
 from ase.build import bulk
+from ase.constraints import FixAtoms, FixedLine
 
 import miniffx as mff
 from miniffx.cli import main
@@ -86,6 +88,46 @@ def test_fit_then_evaluate(folder, capsys):
     assert str(test) in capsys.readouterr().out
 
 
+def test_relax(tmp_path, capsys):
+    """Atoms and cell, frame by frame; fixed atoms stay, and what a frame carries is kept."""
+    lj = mff.potentials.LennardJones(epsilon=0.0103, sigma=3.40, cutoff=6.0, species=("Ar", "Ar"), truncation="smooth")
+    mff.io.save_model(lj, tmp_path / "lj.safetensors")
+    atoms = bulk("Ar", "hcp", a=3.9, c=6.0)
+    atoms.positions[1] += [0.3, 0, -0.15]
+    atoms.info["name"] = "first"
+    held = atoms.copy()
+    held.set_constraint(FixAtoms([1]))
+    ase.io.write(tmp_path / "in.xyz", [atoms, held], format="extxyz")
+    arguments = ["relax", str(tmp_path / "lj.safetensors"), str(tmp_path / "in.xyz"), "-o", str(tmp_path / "out.xyz")]
+    assert main([*arguments, "--cell", "--fmax", "1e-4"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.count("largest force") == 2
+    assert printed.err == ""
+    free, _ = ase.io.read(tmp_path / "out.xyz", index=":")
+    assert free.info["name"] == "first"
+    energy, forces = free.get_potential_energy(), free.get_forces()
+    free.calc = mff.calculators.ASECalculator(lj)
+    assert free.get_potential_energy() == pytest.approx(energy, abs=1e-6)
+    np.testing.assert_allclose(free.get_forces(), forces, atol=1e-6)
+    assert np.abs(forces).max() < 1e-4
+    assert np.abs(free.get_stress()).max() < 1.1e-5
+
+    with pytest.warns(UserWarning, match="2 of 2 frames did not converge: 0, 1"):
+        assert main([*arguments, "--steps", "1"]) == 0
+    assert capsys.readouterr().out.count("not converged") == 2
+    moved, held_again = ase.io.read(tmp_path / "out.xyz", index=":")
+    np.testing.assert_allclose(held_again.positions[1], held.positions[1], atol=1e-7)
+    assert not np.allclose(moved.positions[1], held.positions[1], atol=1e-3)
+
+    held.set_constraint(FixedLine(0, [1, 0, 0]))
+    ase.io.write(tmp_path / "in.traj", held)
+    arguments[2] = str(tmp_path / "in.traj")
+    assert main(arguments) == 2
+    assert "in.traj, frame 0: constraints must be FixAtoms, got FixedLine" in capsys.readouterr().err
+    assert main([*arguments[:-1], str(tmp_path / "gone" / "out.xyz")]) == 2
+    assert "`output` must be in an existing folder" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -152,7 +194,7 @@ def test_missing_and_damaged_files_are_one_clear_line(folder, tmp_path):
 def test_help_and_version():
     result = run("--help")
     assert result.returncode == 0
-    for command in ("quickstart", "fit", "evaluate"):
+    for command in ("quickstart", "fit", "evaluate", "relax"):
         assert command in result.stdout
     assert run("--version").stdout.strip() == f"miniffx {mff.__version__}"
     assert run().returncode == 2

@@ -6,6 +6,7 @@ Units: eV, Å, eV/Å, eV/Å³, elementary charges. Stress is positive in tension
 from importlib.metadata import version as _version
 
 from miniffx import analysis as analysis
+from miniffx import calculators as calculators
 from miniffx import descriptors as descriptors
 from miniffx import io as io
 from miniffx import neighbors as neighbors

@@ -1,4 +1,4 @@
-"""The command line: ``miniffx quickstart``, ``miniffx fit``, ``miniffx evaluate``."""
+"""The command line: ``miniffx quickstart``, ``miniffx fit``, ``miniffx evaluate``, ``miniffx relax``."""
 
 from __future__ import annotations
 
@@ -70,6 +70,22 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("model", type=Path, help="a model file (.safetensors)")
     evaluate.add_argument("data", type=Path, help="frames in any format that ASE reads")
     evaluate.set_defaults(run=_evaluate)
+
+    relax = commands.add_parser(
+        "relax",
+        help="relax structures with a saved model",
+        description="Moves the atoms of every frame, and with --cell its cell too, to the nearest minimum of the "
+        "energy. Atoms under ASE's FixAtoms stay where they are.",
+    )
+    relax.add_argument("model", type=Path, help="a model file (.safetensors)")
+    relax.add_argument("input", type=Path, help="structures in any format that ASE reads")
+    relax.add_argument(
+        "-o", "--output", type=Path, required=True, help="extended XYZ to write, with energies and forces"
+    )
+    relax.add_argument("--cell", action="store_true", help="relax the cell, too, to stresses below 1e-5 eV/Å³")
+    relax.add_argument("--fmax", type=float, default=1e-3, help="largest force left, in eV/Å (default: 0.001)")
+    relax.add_argument("--steps", type=int, default=1000, help="at most so many (default: 1000)")
+    relax.set_defaults(run=_relax)
     return parser
 
 
@@ -98,6 +114,12 @@ def _evaluate(options: Any) -> None:
     import miniffx as mff
 
     print(mff.evaluate(mff.load(options.model), mff.Dataset.read(options.data)))
+
+
+def _relax(options: Any) -> None:
+    from miniffx.cli.relax import relax_file
+
+    relax_file(options.model, options.input, options.output, options.cell, options.fmax, options.steps)
 
 
 def _show_warning(message: Any, category: Any, filename: Any, lineno: Any, file: Any = None, line: Any = None) -> None:

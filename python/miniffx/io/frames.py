@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,6 +57,17 @@ def read_frames(path: str | os.PathLike[str], index: str | slice = ":") -> list[
         ValueError: an empty, truncated or unreadable file, a frame without energy, numbers that are not finite,
             a singular periodic cell; the message names file and frame.
     """
+    frames = []
+    for number, atoms in enumerate(read_images(path, index)):
+        try:
+            frames.append(frame_from_ase(atoms))
+        except ValueError as error:
+            raise ValueError(f"{path}, frame {number}: {error}") from error
+    return frames
+
+
+def read_images(path: str | os.PathLike[str], index: str | slice = ":") -> list[ase.Atoms]:
+    """Read structures, with or without energies, from any format that ASE reads; errors as :func:`read_frames`."""
     import ase.io
 
     path = Path(path)
@@ -71,13 +82,7 @@ def read_frames(path: str | os.PathLike[str], index: str | slice = ":") -> list[
     images = images if isinstance(images, list) else [images]
     if not images:
         raise ValueError(f"`path` must be a file with structures, got {path}, which holds none")
-    frames = []
-    for number, atoms in enumerate(images):
-        try:
-            frames.append(frame_from_ase(atoms))
-        except ValueError as error:
-            raise ValueError(f"{path}, frame {number}: {error}") from error
-    return frames
+    return images
 
 
 def frame_from_ase(atoms: ase.Atoms) -> Frame:
@@ -112,9 +117,13 @@ def frame_to_ase(frame: Frame) -> ase.Atoms:
 
 def write_frames(path: str | os.PathLike[str], frames: Iterable[Frame]) -> None:
     """Write frames as extended XYZ: eV, Å, eV/Å. The file appears whole or not at all."""
+    write_images(path, [frame_to_ase(frame) for frame in frames])
+
+
+def write_images(path: str | os.PathLike[str], images: Sequence[ase.Atoms]) -> None:
+    """Write structures with their results as extended XYZ. The file appears whole or not at all."""
     import ase.io
 
-    images = [frame_to_ase(frame) for frame in frames]
     with replacing(path) as temporary:
         ase.io.write(temporary, images, format="extxyz")
 
