@@ -89,8 +89,8 @@ def silicon(record: dict[str, Any], benchmarks: Path) -> None:
             }
         )
     text = (
-        "`miniffx fit examples/silicon.toml`: DFT frames of silicon of Y. Zuo et al., J. Phys. Chem. A 124, 731 (2020); "
-        "errors on the test frames, which are never trained on.\n\n"
+        "`miniffx fit examples/silicon.toml`: DFT frames of silicon, Y. Zuo et al., J. Phys. Chem. A 124, 731 (2020). "
+        "Errors on the test frames, which are never trained on.\n\n"
     )
     display(Markdown(text + table(rows)))
 

@@ -15,9 +15,10 @@ def draw(ax, ink):
         arrow(ax, place, place + 1.4 * force, RED, 2)
     ax.text(1.25, -0.7, "$\\mathbf{F}_i = -\\partial E / \\partial \\mathbf{r}_i$", ha="center", color=RED)
     box = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]) * 2.5
-    ax.plot(*(box + [5.2, 0]).T, color=ink, linewidth=1, linestyle="--")
+    there = np.array([5.2, 0.0])
+    ax.plot(*(box + there).T, color=ink, linewidth=1, linestyle="--")
     shear = np.array([[1.15, 0.08], [0.08, 1.05]])
-    ax.plot(*(box @ shear + [5.2, 0]).T, color=GREEN, linewidth=2)
+    ax.plot(*(box @ shear + there).T, color=GREEN, linewidth=2)
     for place in PLACES:
-        atom(ax, *(place @ shear + [5.2, 0]), BLUE, "", 0.24)
+        atom(ax, *(place @ shear + there), BLUE, "", 0.24)
     ax.text(6.6, -0.7, "$\\sigma = \\partial E / (V\\, \\partial \\varepsilon)$", ha="center", color=GREEN)

@@ -1,5 +1,7 @@
 """From an environment through descriptors and a network to the energy of an atom."""
 
+import itertools
+
 import numpy as np
 from _common import BLUE, GREEN, GREY, ORANGE, arrow, atom, bare
 
@@ -16,7 +18,7 @@ def draw(ax, ink):
     arrow(ax, (1.55, 0), (2.3, 0), ink)
     layers = [(2.9, 4, GREEN), (5.0, 5, GREY), (6.7, 5, GREY), (8.4, 1, ORANGE)]
     places = [[(x, 0.8 * (k - (n - 1) / 2)) for k in range(n)] for x, n, _ in layers]
-    for left, right in zip(places[:-1], places[1:], strict=True):
+    for left, right in itertools.pairwise(places):
         for x, y in left:
             for u, v in right:
                 ax.plot([x, u], [y, v], color=ink, linewidth=0.35, alpha=0.6, zorder=1)

@@ -12,7 +12,6 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1] / "benchmarks"))
 
 from machine import machine  # noqa: E402
-
 from miniffx.cli import main  # noqa: E402
 
 PICTURES = ("convergence.png", "parity.png", "energy_volume.png")
