@@ -5,14 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 from docutils import nodes
-from docutils.utils.math import pick_math_environment
+from docutils.utils.math import MathError, pick_math_environment
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
+from sphinx.util import logging
+
+logger = logging.getLogger(__name__)
+
+
+def mathml(code: str, node: nodes.Node, block: bool = False) -> str:
+    """LaTeX as MathML; a warning, and the code as it is, for what the translation does not know."""
+    try:
+        return str(tex2mathml(code, as_block=block))
+    except MathError as error:
+        logger.warning("formula: %s", error, location=node)
+        return f"<code>{code}</code>"
 
 
 def visit_math(self: Any, node: nodes.math) -> None:
     """An inline formula."""
-    self.body.append(tex2mathml(node.astext()))
+    self.body.append(mathml(node.astext(), node))
     raise nodes.SkipNode
 
 
@@ -22,7 +34,7 @@ def visit_displaymath(self: Any, node: nodes.math_block) -> None:
     environment = pick_math_environment(code)
     if environment != "equation*":
         code = f"\\begin{{{environment}}}{code}\\end{{{environment}}}"
-    self.body.append(f'<div class="math">{tex2mathml(code, as_block=True)}</div>')
+    self.body.append(f'<div class="math">{mathml(code, node, block=True)}</div>')
     raise nodes.SkipNode
 
 
