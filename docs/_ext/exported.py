@@ -38,8 +38,9 @@ def exported(package: str) -> dict[str, Any]:
 
 
 def shortest_name(package: str, name: str) -> str:
-    """The name that users write: of the library itself where that has it too."""
-    return f"{ROOT}.{name}" if exported(ROOT).get(name) is exported(package)[name] else f"{package}.{name}"
+    """The name that users write: that of the library itself where it has the same thing."""
+    item = exported(package)[name]
+    return next((f"{ROOT}.{short}" for short, other in exported(ROOT).items() if other is item), f"{package}.{name}")
 
 
 def chosen(package: str, modules: str | None = None) -> list[str]:
