@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
 import sys
@@ -13,6 +12,7 @@ from IPython.display import Image, Markdown, display
 
 MACHINE = ("processor", "cores", "memory_GiB", "device", "python")
 LONG = 40  # characters of a cell
+COMMANDS = {"silicon": "python benchmarks/silicon.py --seeds 3"}
 
 
 def show(benchmarks: Path) -> None:
@@ -31,13 +31,15 @@ def show(benchmarks: Path) -> None:
 
 
 def command(benchmarks: Path, name: str) -> str:
-    """What makes a result: the first command in the docstring of its script, or the plain one."""
+    """What makes a result: the first command in the docstring of its script without options, or with those below."""
+    if name in COMMANDS:
+        return COMMANDS[name]
     script = benchmarks / f"{name}.py"
     if not script.exists():
         return f"# benchmarks/results/{name}.json"
     docstring = script.read_text().split('"""')[1]
     found = re.search(r"^\s+((?:\w+=\S+ )*python benchmarks/.*)$", docstring, re.MULTILINE)
-    return found.group(1) if found else f"python benchmarks/{name}.py"
+    return re.split(r"\s+[\[#]", found.group(1))[0] if found else f"python benchmarks/{name}.py"
 
 
 def describe(machine: dict[str, Any], record: dict[str, Any]) -> str:
@@ -52,9 +54,12 @@ def describe(machine: dict[str, Any], record: dict[str, Any]) -> str:
 
 
 def neighbors(record: dict[str, Any], benchmarks: Path) -> None:
-    """The picture and table that the script itself makes, and where others are faster."""
-    script = importlib.import_module("neighbors")
-    display(Markdown("Medians, nanoseconds per pair; less is better.\n\n" + script.table(record)))
+    """Nanoseconds per pair, the picture that the script makes, and where others are faster."""
+    rows = []
+    for entry in record["results"]:
+        times = {name: f"{result['ns']['median']:#.3g}".rstrip(".") for name, result in entry["programs"].items()}
+        rows.append({"": entry["system"], "atoms": entry["atoms"], **{k: f"{float(v):g}" for k, v in times.items()}})
+    display(Markdown("Medians, nanoseconds per pair; less is better.\n\n" + table(rows)))
     picture = benchmarks / "results" / "neighbors.png"
     if picture.exists():
         display(Image(str(picture), alt="Time of a full neighbour list over the number of atoms, for each program."))
