@@ -24,7 +24,13 @@ def show(benchmarks: Path) -> None:
         title = name.replace("_", " ").capitalize()
         what = str(record.get("what", "")) if isinstance(record, dict) else ""
         display(Markdown(f"## {title}\n\n{what}\n\n```sh\n{command(benchmarks, name)}\n```"))
-        RENDERERS.get(name, anything)(record, benchmarks)
+        own = benchmarks / "results" / f"{name}.md"  # the script's own table
+        if name in RENDERERS:
+            RENDERERS[name](record, benchmarks)
+        elif own.exists():
+            display(Markdown(own.read_text()))
+        else:
+            anything(record)
         machine = record.get("machine") if isinstance(record, dict) else None
         if machine:
             display(Markdown(f"*{describe(machine, record)}*"))
@@ -121,8 +127,8 @@ RENDERERS = {"neighbors": neighbors, "silicon": silicon, "molecular_dynamics": m
 # -- any other -------------------------------------------------------------------------------------------------
 
 
-def anything(record: Any, benchmarks: Path) -> None:
-    """A table for every list of records, and one for the numbers beside them; or the script's own table."""
+def anything(record: Any) -> None:
+    """A table for every list of records, and one for the numbers beside them."""
     if not isinstance(record, dict):
         record = {"results": record}
     single: dict[str, Any] = {}
