@@ -63,8 +63,9 @@ def neighbors(record: dict[str, Any], benchmarks: Path) -> None:
     """Nanoseconds per pair, the picture that the script makes, and where others are faster."""
     rows = []
     for entry in record["results"]:
-        times = {name: f"{result['ns']['median']:#.3g}".rstrip(".") for name, result in entry["programs"].items()}
-        rows.append({"": entry["system"], "atoms": entry["atoms"], **{k: f"{float(v):g}" for k, v in times.items()}})
+        times = {name: result["ns"]["median"] for name, result in entry["programs"].items()}
+        shown = {name: f"{time:.3g}" if time < 100 else f"{time:.0f}" for name, time in times.items()}
+        rows.append({"": entry["system"], "atoms": f"{entry['atoms']:,}".replace(",", "\u202f"), **shown})
     display(Markdown("Medians, nanoseconds per pair; less is better.\n\n" + table(rows)))
     picture = benchmarks / "results" / "neighbors.png"
     if picture.exists():
