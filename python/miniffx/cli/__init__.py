@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     fit.add_argument("config", type=Path, nargs="?", help="a TOML file; paths in it are relative to its folder")
     fit.add_argument("--keys", action="store_true", help="list the keys of a config file and their defaults")
+    fit.add_argument("--resume", action="store_true", help="go on where a fit of the same config file was stopped")
     fit.set_defaults(run=_fit)
 
     evaluate = commands.add_parser(
@@ -69,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument("model", type=Path, help="a model file (.safetensors)")
     evaluate.add_argument("data", type=Path, help="frames in any format that ASE reads")
+    evaluate.add_argument("--worst", type=int, default=0, metavar="N", help="name the N frames with the largest errors")
     evaluate.set_defaults(run=_evaluate)
 
     relax = commands.add_parser(
@@ -107,13 +109,20 @@ def _fit(options: Any) -> None:
     elif options.config is None:
         raise ValueError("`config` must be a TOML file, got none")
     else:
-        fit_from_config(read_config(options.config))
+        fit_from_config(read_config(options.config), resume=options.resume)
 
 
 def _evaluate(options: Any) -> None:
     import miniffx as mff
 
-    print(mff.evaluate(mff.load(options.model), mff.Dataset.read(options.data)))
+    if options.worst < 0:
+        raise ValueError(f"`worst` must not be negative, got {options.worst}")
+    errors = mff.evaluate(mff.load(options.model), mff.Dataset.read(options.data))
+    print(errors)
+    if len(errors.by_group()) > 1:
+        print(f"\nby group\n{errors.group_table()}")
+    if options.worst:
+        print(f"\nworst frames\n{errors.worst_table(options.worst)}")
 
 
 def _relax(options: Any) -> None:

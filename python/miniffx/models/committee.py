@@ -99,6 +99,11 @@ class Committee(Energy):
         return self.stacked.needs
 
     @property
+    def n_weights(self) -> int:
+        """The number of trainable numbers, of all members."""
+        return self.stacked.n_weights
+
+    @property
     def species(self) -> tuple[str, ...]:
         """The labels that the members know, sorted."""
         return self.stacked.species
