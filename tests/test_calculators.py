@@ -576,16 +576,17 @@ def test_minimizer_and_overflow(jax_md):
     relaxed.positions = state.position
     assert_allclose(brute_force(relaxed)["forces"], 0, atol=1e-3)
 
-    update = jax.jit(lambda neighbors, R: neighbors.update(R))
-    squeezed = 0.6 * structure.positions
-    full = update(neighbors, squeezed)
+    squeezed, box = 0.75 * structure.positions, 0.75 * structure.cell.T
+    full = jax.jit(lambda neighbors: neighbors.update(squeezed, box=box))(neighbors)
     assert full.did_buffer_overflow
-    assert np.isnan(jax.jit(energy_fn)(squeezed, full))
-    again = neighbor_fn.allocate(squeezed)
+    value, gradient = jax.jit(jax.value_and_grad(energy_fn))(squeezed, full, box=box)
+    assert np.isnan(value)
+    assert np.isnan(gradient).all()
+    again = neighbor_fn.allocate(squeezed, box=box)
     assert not again.did_buffer_overflow
     crowded = structure.to_ase()
-    crowded.positions = squeezed
-    assert energy_fn(squeezed, neighbor=again) == pytest.approx(brute_force(crowded)["energy"], rel=1e-12)
+    crowded.set_cell(box.T, scale_atoms=True)
+    assert energy_fn(squeezed, neighbor=again, box=box) == pytest.approx(brute_force(crowded)["energy"], rel=1e-12)
     with pytest.raises(ValueError, match="`capacity_multiplier` must be at least 1"):
         mff.calculators.to_jax_md(pairs, structure, capacity_multiplier=0.9)
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 import tomllib
+import warnings
 
 import ase.io
 import jax
@@ -186,12 +187,15 @@ def test_relax(tmp_path, capsys):
     assert np.abs(forces).max() < 1e-4
     assert np.abs(free.get_stress()).max() < 1.1e-5
 
-    with pytest.warns(UserWarning, match="2 of 2 frames did not converge: 0, 1"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
         assert main([*arguments, "--steps", "1"]) == 0
-    assert capsys.readouterr().out.count("not converged") == 2
+    printed = capsys.readouterr()
+    assert printed.out.count("not converged") == 2
+    assert printed.err == "miniffx: warning: 2 of 2 frames did not converge: 0, 1\n"
     moved, held_again = ase.io.read(tmp_path / "out.xyz", index=":")
     np.testing.assert_allclose(held_again.positions[1], held.positions[1], atol=1e-7)
-    assert not np.allclose(moved.positions[1], held.positions[1], atol=1e-3)
+    assert not np.allclose(moved.positions[1], held.positions[1], atol=1e-4)
 
     held.set_constraint(FixedLine(0, [1, 0, 0]))
     ase.io.write(tmp_path / "in.traj", held)

@@ -58,10 +58,9 @@ class ASECalculator(Calculator):
     >>> lj = mff.potentials.LennardJones(epsilon=0.0103, sigma=3.40, cutoff=8.5, species=("Ar", "Ar"))
     >>> dimer = Atoms("Ar2", [[0, 0, 0], [0, 0, 4.0]])
     >>> dimer.calc = mff.calculators.ASECalculator(lj)
-    >>> BFGS(dimer, logfile=None).run(fmax=1e-4)
-    True
-    >>> round(dimer.get_distance(0, 1) / 3.40, 2)
-    1.12
+    >>> converged = BFGS(dimer, logfile=None).run(fmax=1e-4)
+    >>> f"{dimer.get_distance(0, 1) / 3.40:.2f} σ, {dimer.get_potential_energy():.4f} eV"
+    '1.12 σ, -0.0103 eV'
     """
 
     implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]  # noqa: RUF012
