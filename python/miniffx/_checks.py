@@ -27,12 +27,6 @@ def positive_unless_traced(name: str, value: Any) -> Any:
     return value if is_traced(value) else positive(name, value)
 
 
-def positive_where_known(name: str, value: Any) -> None:
-    """As :func:`positive`, for a parameter that is a leaf: JAX puts tracers, arrays and other objects there too."""
-    if isinstance(value, int | float | np.number):
-        positive(name, value)
-
-
 def non_negative(name: str, value: float) -> float:
     """`value` as a float; ValueError unless it is finite and not negative."""
     number = real(name, value)

@@ -68,9 +68,9 @@ def sum_over_pairs(
 
 
 def sum_over_vectors(formula: PairFunction, vectors: Array, counts: Array, cutoff: float | Array) -> Array:
-    """Σ_j f(r_ij) over those of the first `counts` [rows] of vectors [rows, columns, 3] that are below `cutoff`: [rows].
+    """Σ_j f(r_ij) over the first `counts` [rows] of vectors [rows, columns, 3] that are below the cutoff: [rows].
 
-    The formula gets all distances [rows, columns] at once, so that it may bring something else that is per pair.
+    The formula gets all distances [rows, columns] at once, so that it may bring along something else per pair.
     """
     r = geometry.norm(vectors)
     real = jnp.arange(r.shape[-1]) < counts[:, None]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 
-from miniffx import mapping
+from miniffx import _checks, mapping
 from miniffx.neighbors import Array, NeighborList
 from miniffx.structure import Structure
 
@@ -16,6 +18,11 @@ def charges_of(structure: Structure) -> Array:
     if structure.charges is None:
         raise ValueError("`structure` must have charges for an electrostatic energy, got None")
     return jnp.where(structure.mask, jnp.asarray(structure.charges, structure.positions.dtype), 0)
+
+
+def checked_eta(eta: Any) -> Any:
+    """The screening; ValueError unless it is positive (NaN inside jit)."""
+    return jnp.where(eta > 0, eta, jnp.nan) if _checks.is_traced(eta) else _checks.positive("eta", eta)
 
 
 def on_atoms(values: Array, structure: Structure) -> tuple[mapping.Rows, ...]:

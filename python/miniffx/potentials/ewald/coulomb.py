@@ -1,4 +1,4 @@
-"""Coulomb energy of a molecule: E = Σ_{i<j} k q_i q_j / r_ij over all pairs."""
+"""Coulomb energy of a molecule: E = Σ_{i<j} C q_i q_j / r_ij over all pairs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHUNK = 2**20  # pairs at a time
 
 @pytree
 class Coulomb(Energy):
-    """E = Σ_{i<j} k q_i q_j / r_ij over all pairs of a structure without periodicity, k = 14.399645 eV Å.
+    """E = Σ_{i<j} C q_i q_j / r_ij over all pairs of a structure without periodicity, C = 14.399645 eV Å.
 
     There is no cutoff, and neighbours are not read; the cost is quadratic in the number of atoms, the memory is
     not. For crystals see :class:`miniffx.potentials.Ewald`. Charges are those of the structure.

@@ -1,34 +1,32 @@
-"""Real-space part of an Ewald sum: E(r) = k q_i q_j erfc(η r)/r for r < cutoff."""
+"""Real-space part of an Ewald sum: E(r) = C q_i q_j erfc(η r)/r for r < cutoff."""
 
 from __future__ import annotations
 
 import jax
-import jax.numpy as jnp
 
 from miniffx import _checks, geometry, mapping
 from miniffx._pytree import pytree, static
 from miniffx.neighbors import Array, Needs, NeighborList
 from miniffx.potentials.composition import Energy
-from miniffx.potentials.ewald.charges import COULOMB, charges_of, require_crystal
+from miniffx.potentials.ewald.charges import COULOMB, charges_of, checked_eta, require_crystal
 from miniffx.structure import Structure
 
 
 @pytree
 class EwaldReal(Energy):
-    """E(r) = k q_i q_j erfc(η r)/r, r < cutoff, k = 14.399645 eV Å; each pair counts once.
+    """E(r) = C q_i q_j erfc(η r)/r, r < cutoff, C = 14.399645 eV Å; each pair counts once.
 
     Source: as for :class:`miniffx.potentials.Ewald`.
 
     Args:
         eta: screening, 1/Å.
-        cutoff: Å; there the energy jumps by k q_i q_j erfc(η cutoff)/cutoff.
+        cutoff: Å; there the energy jumps by C q_i q_j erfc(η cutoff)/cutoff.
     """
 
     eta: float | Array
     cutoff: float = static()
 
     def __post_init__(self) -> None:
-        _checks.positive_where_known("eta", self.eta)
         object.__setattr__(self, "cutoff", _checks.positive("cutoff", self.cutoff))
 
     @property
@@ -37,8 +35,8 @@ class EwaldReal(Energy):
         return Needs(cutoff=self.cutoff)
 
     def formula(self, r: Array) -> Array:
-        """k erfc(η r)/r in eV per squared elementary charge."""
-        return COULOMB * jax.scipy.special.erfc(self.eta * r) / r
+        """C erfc(η r)/r in eV per squared elementary charge."""
+        return COULOMB * jax.scipy.special.erfc(checked_eta(self.eta) * r) / r
 
     def rows(self, structure: Structure, neighbors: NeighborList) -> tuple[mapping.Rows, ...]:
         """Energies of atoms, species by species."""
@@ -50,7 +48,7 @@ class EwaldReal(Energy):
             for neighbor in range(len(neighbors.labels)):
                 columns = mapping.columns_of(neighbor, environments)
                 vectors = geometry.displacements(structure, environments, columns)
-                others = charges[environments.neighbors[:, columns]] if structure.n_atoms else 0
+                others = charges[environments.neighbors[:, columns]]
 
                 def formula(r: Array, others: Array = others) -> Array:
                     return others * self.formula(r)

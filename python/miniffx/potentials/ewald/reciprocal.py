@@ -1,4 +1,4 @@
-"""Reciprocal part of an Ewald sum: E = (2π k/V) Σ_{k≠0} exp(−k²/4η²)/k² |S(k)|² for |k| < cutoff."""
+"""Reciprocal part of an Ewald sum: E = (2π C/V) Σ_{k≠0} exp(−k²/4η²)/k² |S(k)|² for |k| < cutoff."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from miniffx._pytree import pytree, static
 from miniffx.neighbors import Array, Needs, NeighborList
 from miniffx.potentials.composition import Energy
 from miniffx.potentials.ewald import structure_factors
-from miniffx.potentials.ewald.charges import COULOMB, charges_of, on_atoms, require_crystal
+from miniffx.potentials.ewald.charges import COULOMB, charges_of, checked_eta, on_atoms, require_crystal
 from miniffx.structure import Structure
 
 K_MAX = (63, 63, 63)
@@ -20,7 +20,7 @@ K_MAX = (63, 63, 63)
 
 @pytree
 class EwaldReciprocal(Energy):
-    """E = (2π k/V) Σ_{k≠0} exp(−k²/4η²)/k² |S(k)|², |k| < cutoff, S(k) = Σ_i q_i exp(i k·r_i), k = 14.399645 eV Å.
+    """E = (2π C/V) Σ_{k≠0} exp(−k²/4η²)/k² |S(k)|², |k| < cutoff, S(k) = Σ_i q_i exp(i k·r_i), C = 14.399645 eV Å.
 
     The wave vectors are k = 2π (n₁ b₁ + n₂ b₂ + n₃ b₃), n integers, b the reciprocal vectors of the cell as it is:
     when the cell changes, so do the wave vectors within the cutoff, and the energy jumps by the term that comes or
@@ -42,7 +42,6 @@ class EwaldReciprocal(Energy):
     k_max: tuple[int, int, int] = static(default=K_MAX)
 
     def __post_init__(self) -> None:
-        _checks.positive_where_known("eta", self.eta)
         object.__setattr__(self, "cutoff", _checks.positive("cutoff", self.cutoff))
         object.__setattr__(self, "k_max", checked_k_max(self.k_max))
 
@@ -70,7 +69,7 @@ class EwaldReciprocal(Energy):
         return weights, structure_factors.products(structure.fractional_positions, charges, active, self.k_max)
 
     def weights(self, structure: Structure) -> Array:
-        """(4π k/V) exp(−k²/4η²)/k² in eV for half of the wave vectors within the cutoff, as in `structure_factors`.
+        """(4π C/V) exp(−k²/4η²)/k² in eV for half of the wave vectors within the cutoff, as in `structure_factors`.
 
         0 for the others; each stands for −k too.
         """
@@ -78,7 +77,7 @@ class EwaldReciprocal(Energy):
         inside = structure_factors.half_space(self.k_max) & (square < self.cutoff**2)
         square = jnp.where(inside, square, self.cutoff**2)
         factor = 4 * math.pi * COULOMB / structure.volume
-        return jnp.where(inside, factor * jnp.exp(-square / (4 * self.eta**2)) / square, 0)
+        return jnp.where(inside, factor * jnp.exp(-square / (4 * checked_eta(self.eta) ** 2)) / square, 0)
 
     def _guard(self, structure: Structure, neighbors: NeighborList) -> Array:
         require_crystal(structure, neighbors)

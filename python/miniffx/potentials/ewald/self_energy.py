@@ -1,20 +1,20 @@
-"""Self part of an Ewald sum: E = −k η/√π Σ_i q_i²."""
+"""Self part of an Ewald sum: E = −C η/√π Σ_i q_i²."""
 
 from __future__ import annotations
 
 import math
 
-from miniffx import _checks, mapping
+from miniffx import mapping
 from miniffx._pytree import pytree
 from miniffx.neighbors import Array, Needs, NeighborList
 from miniffx.potentials.composition import Energy
-from miniffx.potentials.ewald.charges import COULOMB, charges_of, on_atoms, require_crystal
+from miniffx.potentials.ewald.charges import COULOMB, charges_of, checked_eta, on_atoms, require_crystal
 from miniffx.structure import Structure
 
 
 @pytree
 class EwaldSelf(Energy):
-    """E = −k η/√π Σ_i q_i², k = 14.399645 eV Å: the reciprocal part's interaction of each charge with itself.
+    """E = −C η/√π Σ_i q_i², C = 14.399645 eV Å: the reciprocal part's interaction of each charge with itself.
 
     Source: as for :class:`miniffx.potentials.Ewald`.
 
@@ -24,9 +24,6 @@ class EwaldSelf(Energy):
 
     eta: float | Array
 
-    def __post_init__(self) -> None:
-        _checks.positive_where_known("eta", self.eta)
-
     @property
     def needs(self) -> Needs:
         """No neighbours."""
@@ -35,4 +32,4 @@ class EwaldSelf(Energy):
     def rows(self, structure: Structure, neighbors: NeighborList) -> tuple[mapping.Rows, ...]:
         """Energies of atoms."""
         require_crystal(structure, neighbors)
-        return on_atoms(-COULOMB / math.sqrt(math.pi) * self.eta * charges_of(structure) ** 2, structure)
+        return on_atoms(-COULOMB / math.sqrt(math.pi) * checked_eta(self.eta) * charges_of(structure) ** 2, structure)

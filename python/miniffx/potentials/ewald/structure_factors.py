@@ -8,9 +8,9 @@ the third, [n₃, atoms]: a matrix product, from whose four real parts
 
 S(n₁, n₂, n₃) = (rr − ii) + i (ri + ir) and S(n₁, n₂, −n₃) = (rr + ii) + i (ir − ri) follow.
 
-Arrays over wave vectors have the axes [n₁, sign of n₃, n₂, n₃]: n₁ = 0 … N₁, n₂ = −N₂ … N₂, n₃ = 0 … N₃. That is more than
-a half space, of which :func:`half_space` says what counts. Atoms come in chunks, and for each n₁ everything is computed
-again where derivatives need it: memory is that of one chunk and one n₁, and of the structure factors.
+The whole box, in arrays over wave vectors, is [n₁, sign of n₃, n₂, n₃]: n₁ = 0 … N₁, n₂ = −N₂ … N₂, n₃ = 0 … N₃. That is
+more than half of the space; :func:`half_space` says what counts. Atoms come in chunks, and what derivatives need is
+computed again for each n₁: memory is that of one chunk and one n₁, and of the structure factors.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import numpy as np
 from miniffx.neighbors import Array
 from miniffx.structure import Structure
 
-CHUNK = 2**18  # numbers in a matrix of phase factors
+CHUNK = 2**16  # phase factors at a time: a matrix of them stays in the cache
 
 KMax = tuple[int, int, int]
 
@@ -38,7 +38,7 @@ def squared_wave_vectors(structure: Structure, k_max: KMax) -> Array:
     n = [jnp.asarray(axis, reciprocal.dtype) for axis in _integers(k_max)]
     # Sums of products rather than a matrix product, which a device might round down.
     components = (sum(n[axis] * reciprocal[axis, i] for axis in range(3)) for i in range(3))
-    return sum(component**2 for component in components)  # type: ignore[return-value]
+    return sum(component**2 for component in components)
 
 
 def half_space(k_max: KMax) -> np.ndarray:
