@@ -5,8 +5,8 @@ The root mean square error of the forces, for charges that are not correlated be
     real-space part         C Q 2 / √(N r_c V) · exp(−η² r_c²)
     reciprocal part         C Q η √(8 / (N K V)) · exp(−K²/4η²)
 
-with C = 14.399645 eV Å, Q = Σ_i q_i², N charges, real-space cutoff r_c, and reciprocal cutoff K, which is 2π n/L for the cube of edge L of
-the source: J. Kolafa, J. W. Perram, Mol. Simul. 9, 351 (1992), doi:10.1080/08927029208049126.
+with C = 14.399645 eV Å, Q = Σ_i q_i², N charges, real-space cutoff r_c, and reciprocal cutoff K, which is 2π n/L for
+the cube of edge L of the source: J. Kolafa, J. W. Perram, Mol. Simul. 9, 351 (1992), doi:10.1080/08927029208049126.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from miniffx.potentials.ewald.charges import COULOMB
 # What a pair of the list and a wave vector per charge cost with their forces, in ns on two cores (float64).
 PAIR_COST, WAVE_COST = 85.0, 0.33
 CUTOFFS = np.geomspace(2.0, 60.0, 200)  # Å, in real space
+SAFETY = 3.0  # the estimates are means, true within a third or so; and errors of V σ are larger than those of forces
 HEADROOM = 1.2  # by so much every lattice vector may grow before wave vectors are missing
 
 
@@ -67,7 +68,7 @@ def reciprocal_error(charges: Charges, eta: float, cutoff: float) -> float:
 
 def choose(systems: Sequence[Charges], accuracy: float) -> Choice:
     """The cheapest sum whose estimated error is at most `accuracy` (eV/Å) for all systems, shared by both parts."""
-    target = accuracy / math.sqrt(2)
+    target = accuracy / (SAFETY * math.sqrt(2))
     choices = [_complete(systems, float(cutoff), target) for cutoff in CUTOFFS]
     return min(choices, key=lambda choice: _cost(systems, choice))
 

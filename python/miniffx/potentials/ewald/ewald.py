@@ -28,8 +28,8 @@ class Ewald(Energy):
 
     with C = 14.399645 eV Å and the charges of the structure in elementary charges. The surroundings at infinity conduct
     (no surface term); a charged cell is neutralized by a uniform background, in energy, stress and potentials. But for
-    what lies beyond the cutoffs, E does not depend on η. It is differentiable in positions, cell and charges. The energy
-    of atom i is half of q_i times the potential where it is.
+    what lies beyond the cutoffs, E does not depend on η. It is differentiable in positions, cell and charges. The
+    energy of atom i is half of q_i times the potential where it is.
 
     A structure without periodicity has the plain sum over all its pairs instead, without a cutoff (:class:`Coulomb`).
 

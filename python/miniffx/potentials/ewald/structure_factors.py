@@ -8,9 +8,9 @@ the third, [n₃, atoms]: a matrix product, from whose four real parts
 
 S(n₁, n₂, n₃) = (rr − ii) + i (ri + ir) and S(n₁, n₂, −n₃) = (rr + ii) + i (ir − ri) follow.
 
-The whole box, in arrays over wave vectors, is [n₁, sign of n₃, n₂, n₃]: n₁ = 0 … N₁, n₂ = −N₂ … N₂, n₃ = 0 … N₃. That is
-more than half of the space; :func:`half_space` says what counts. Atoms come in chunks, and what derivatives need is
-computed again for each n₁: memory is that of one chunk and one n₁, and of the structure factors.
+The whole box, in arrays over wave vectors, is [n₁, sign of n₃, n₂, n₃]: n₁ = 0 … N₁, n₂ = −N₂ … N₂, n₃ = 0 … N₃. That
+is more than half of the space; :func:`half_space` says what counts. Atoms come in chunks, and what derivatives need
+is computed again for each n₁: memory is that of one chunk and one n₁, and of the structure factors.
 """
 
 from __future__ import annotations
