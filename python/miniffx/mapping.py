@@ -64,10 +64,14 @@ def sum_over_pairs(
         cutoff: in Å; the formula is evaluated only below it.
     """
     vectors = displacements[:, columns_of(neighbor, environments)]
-    return _sum_over_vectors(formula, vectors, environments.counts[:, neighbor], cutoff)
+    return sum_over_vectors(formula, vectors, environments.counts[:, neighbor], cutoff)
 
 
-def _sum_over_vectors(formula: PairFunction, vectors: Array, counts: Array, cutoff: float | Array) -> Array:
+def sum_over_vectors(formula: PairFunction, vectors: Array, counts: Array, cutoff: float | Array) -> Array:
+    """Σ_j f(r_ij) over the first `counts` [rows] of vectors [rows, columns, 3] that are below the cutoff: [rows].
+
+    The formula gets all distances [rows, columns] at once, so that it may bring along something else per pair.
+    """
     r = geometry.norm(vectors)
     real = jnp.arange(r.shape[-1]) < counts[:, None]
     inside = real & (r < cutoff)
@@ -129,7 +133,7 @@ def pair_energies(
             continue
         neighbor = neighbors.labels.index(other)
         vectors = geometry.displacements(structure, environments, columns_of(neighbor, environments))
-        total = _sum_over_vectors(formula, vectors, environments.counts[:, neighbor], cutoff)
+        total = sum_over_vectors(formula, vectors, environments.counts[:, neighbor], cutoff)
         rows.append(Rows(environments.centers, 0.5 * total))
     return tuple(rows)
 
