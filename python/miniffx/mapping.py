@@ -7,6 +7,8 @@ infinite there), and what it returns is replaced by 0 there.
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,11 +17,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from miniffx import _checks, geometry
-from miniffx.neighbors import Array, Environments, Needs, NeighborList
+from miniffx.neighbors import Array, Environments, Needs, NeighborList, TripleSlots
 from miniffx.structure import Structure
 
 PairFunction = Callable[[Array], Array]  # f(r), r [...] in Å
 TripleFunction = Callable[[Array, Array, Array, Array], Array]  # f(r_ij, r_ik, r_jk, cos θ_jik)
+
+# A sum over more triples than this goes through them in steps, and derivatives compute each step again instead of
+# storing it: memory that is asked for anew in every call costs more than arithmetic.
+AT_ONCE = 1 << 17
 
 
 class Rows(NamedTuple):
@@ -145,10 +151,67 @@ def triple_energies(
     environments = environments_of(species[0], neighbors)
     if environments is None or not set(species) <= set(neighbors.labels):
         return ()
-    vectors = geometry.displacements(structure, environments)
     kind, ordered = ordered_kind(formula, species[1:], neighbors.labels)
+    if kind[0] == kind[1]:
+        legs = _legs(environments, environments.triples[environments.triple_kinds.index(kind)])
+        return (Rows(environments.centers, _triples_in_steps(ordered, structure, legs, cutoff)),)
+    vectors = geometry.displacements(structure, environments)
     total = sum_over_triples(ordered, vectors, environments, kind, cutoff, closed=False)
     return (Rows(environments.centers, total),)
+
+
+def _legs(environments: Environments, slots: TripleSlots) -> Environments:
+    """The neighbours that a list's open triples of one kind, with both neighbours of one species, are made of.
+
+    All m of an atom within the triples' reach are paired, the first with the second and so on: m (m − 1) / 2 triples.
+    """
+    most = (1 + math.isqrt(1 + 8 * slots.first.shape[-1])) // 2
+    columns = jnp.concatenate([slots.first[:, :1], slots.second[:, : most - 1]], axis=1)
+    m = (1 + jnp.round(jnp.sqrt(1.0 + 8.0 * slots.counts)).astype(jnp.int32)) // 2
+    return dataclasses.replace(
+        environments,
+        neighbors=jnp.take_along_axis(environments.neighbors, columns, axis=1, mode="clip"),
+        shifts=jnp.take_along_axis(environments.shifts, columns[..., None], axis=1, mode="clip"),
+        counts=m[:, None],
+    )
+
+
+def _triples_in_steps(
+    formula: TripleFunction, structure: Structure, legs: Environments, cutoff: float | Array
+) -> Array:
+    """The sum over all pairs of the given neighbours: column j with j + 1, then with j + 2, …, cyclically.
+
+    No triple is looked up, so that derivatives have nothing to scatter; rows come last, to fill vector registers.
+    """
+    n_rows, n_columns = legs.neighbors.shape
+    dtype = structure.positions.dtype
+    if n_columns < 2:
+        return jnp.zeros(n_rows, dtype)
+    vectors = geometry.displacements(structure, legs)
+    r = geometry.norm(vectors).T
+    column = jnp.arange(n_columns)[:, None]
+    inside = (column < legs.counts[:, 0]) & (r < cutoff)
+    side = _harmless(cutoff, dtype)
+    first = (*jnp.moveaxis(vectors, 2, 0).transpose(0, 2, 1), r, inside)
+    twice = [jnp.concatenate([part, part[: n_columns // 2]]) for part in first]
+
+    def some(step: Array) -> Array:
+        x1, y1, z1, r1, inside1 = first
+        x2, y2, z2, r2, inside2 = (jax.lax.dynamic_slice_in_dim(part, step, n_columns) for part in twice)
+        both = inside1 & inside2 & ((2 * step < n_columns) | (column < step))  # half a turn meets everyone twice
+        apart = both & (r1 > 0) & (r2 > 0)
+        r3 = geometry.norm(jnp.stack([x2 - x1, y2 - y1, z2 - z1], axis=-1))
+        cos_theta = jnp.where(apart, x1 * x2 + y1 * y2 + z1 * z2, 0.5) / (
+            jnp.where(apart, r1, 1) * jnp.where(apart, r2, 1)
+        )
+        r1, r2, r3 = (jnp.where(both, r, side) for r in (r1, r2, r3))
+        return jnp.where(both, formula(r1, r2, r3, cos_theta), 0).sum(axis=0)
+
+    steps = jnp.arange(1, n_columns // 2 + 1)
+    if n_rows * n_columns * len(steps) <= AT_ONCE:
+        return jax.vmap(some)(steps).sum(axis=0)
+    body = jax.checkpoint(lambda total, step: (total + some(step), None))
+    return jax.lax.scan(body, jnp.zeros(n_rows, dtype), steps)[0]
 
 
 def ordered_kind(
