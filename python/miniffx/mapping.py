@@ -8,6 +8,7 @@ infinite there), and what it returns is replaced by 0 there.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -23,8 +24,8 @@ from miniffx.structure import Structure
 PairFunction = Callable[[Array], Array]  # f(r), r [...] in Å
 TripleFunction = Callable[[Array, Array, Array, Array], Array]  # f(r_ij, r_ik, r_jk, cos θ_jik)
 
-# A sum over more triples than this goes through them in steps, and derivatives compute each step again instead of
-# storing it: memory that is asked for anew in every call costs more than arithmetic.
+# A sum over more pairs or triples than this goes through them in steps, and derivatives compute each step again instead
+# of storing it: memory that is asked for anew in every call costs more than arithmetic.
 AT_ONCE = 1 << 17
 
 
@@ -36,6 +37,19 @@ class Rows(NamedTuple):
 
     centers: Array
     values: Array
+
+
+class Pairs(NamedTuple):
+    """Rows still to be summed, by :func:`total` or :func:`per_atom`: those that read the same pairs share distances.
+
+    The value of a row is `factor` Σ_j formula(r_ij) over its neighbours of species `neighbor` closer than `cutoff`.
+    """
+
+    formula: PairFunction
+    environments: Environments
+    neighbor: int
+    cutoff: float | Array
+    factor: float | Array
 
 
 def environments_of(label: str, neighbors: NeighborList) -> Environments | None:
@@ -69,13 +83,12 @@ def sum_over_pairs(
         neighbor: species index of the neighbours.
         cutoff: in Å; the formula is evaluated only below it.
     """
-    vectors = displacements[:, columns_of(neighbor, environments)]
-    return _sum_over_vectors(formula, vectors, environments.counts[:, neighbor], cutoff)
+    r = geometry.norm(displacements[:, columns_of(neighbor, environments)])
+    real = jnp.arange(r.shape[-1]) < environments.counts[:, neighbor, None]
+    return _sum_over_distances(formula, r, real, cutoff)
 
 
-def _sum_over_vectors(formula: PairFunction, vectors: Array, counts: Array, cutoff: float | Array) -> Array:
-    r = geometry.norm(vectors)
-    real = jnp.arange(r.shape[-1]) < counts[:, None]
+def _sum_over_distances(formula: PairFunction, r: Array, real: Array, cutoff: float | Array) -> Array:
     inside = real & (r < cutoff)
     values = formula(jnp.where(inside, r, _harmless(cutoff, r.dtype)))
     return jnp.where(inside, values, 0).sum(axis=-1)
@@ -126,18 +139,63 @@ def pair_energies(
     neighbors: NeighborList,
     species: tuple[str, str],
     cutoff: float | Array,
-) -> tuple[Rows, ...]:
+) -> tuple[Pairs, ...]:
     """The energy of every pair of two species, half of it on each of its atoms."""
     rows = []
     for center, other in dict.fromkeys([species, species[::-1]]):
         environments = environments_of(center, neighbors)
         if environments is None or other not in neighbors.labels:
             continue
-        neighbor = neighbors.labels.index(other)
-        vectors = geometry.displacements(structure, environments, columns_of(neighbor, environments))
-        total = _sum_over_vectors(formula, vectors, environments.counts[:, neighbor], cutoff)
-        rows.append(Rows(environments.centers, 0.5 * total))
+        rows.append(Pairs(formula, environments, neighbors.labels.index(other), cutoff, 0.5))
     return tuple(rows)
+
+
+def scaled(factor: float | Array, rows: tuple[Rows | Pairs, ...]) -> tuple[Rows | Pairs, ...]:
+    """The rows times a number."""
+    return tuple(
+        row._replace(factor=factor * row.factor) if isinstance(row, Pairs) else row._replace(values=factor * row.values)
+        for row in rows
+    )
+
+
+def _summed(rows: tuple[Rows | Pairs, ...], structure: Structure) -> list[Rows]:
+    """The rows, with one for all that read the same pairs."""
+    result = [row for row in rows if isinstance(row, Rows)]
+    groups: dict[tuple[int, int], list[Pairs]] = {}
+    for row in rows:
+        if isinstance(row, Pairs):
+            groups.setdefault((id(row.environments), row.neighbor), []).append(row)
+    return result + [_sum_of_pairs(group, structure) for group in groups.values()]
+
+
+def _sum_of_pairs(group: list[Pairs], structure: Structure) -> Rows:
+    environments, neighbor = group[0].environments, group[0].neighbor
+    columns, counts = columns_of(neighbor, environments), environments.counts[:, neighbor, None]
+    n_rows, n_columns = environments.centers.shape[0], columns.stop - columns.start
+    n_steps = max(1, min(n_columns // 8, n_rows * n_columns // AT_ONCE))
+    width = -(-n_columns // n_steps)
+
+    def some(step: int | Array) -> Array:
+        # The last step begins early where columns do not divide evenly, and leaves out what has been counted.
+        start = jnp.minimum(step * width, n_columns - width)
+        part = dataclasses.replace(
+            environments,
+            neighbors=jax.lax.dynamic_slice_in_dim(environments.neighbors, columns.start + start, width, axis=1),
+            shifts=jax.lax.dynamic_slice_in_dim(environments.shifts, columns.start + start, width, axis=1),
+        )
+        r = geometry.norm(geometry.displacements(structure, part))
+        column = start + jnp.arange(width)
+        real = (column >= step * width) & (column < counts)
+        terms = [row.factor * _sum_over_distances(row.formula, r, real, row.cutoff) for row in group]
+        return functools.reduce(jnp.add, terms)
+
+    return Rows(environments.centers, some(0) if n_steps == 1 else _sum_of_steps(some, jnp.arange(n_steps)))
+
+
+def _sum_of_steps(term: Callable[[Array], Array], steps: Array) -> Array:
+    """Σ term(step), one after the other."""
+    zero = jnp.zeros_like(jax.eval_shape(term, steps[0]))
+    return jax.lax.scan(jax.checkpoint(lambda sum_, step: (sum_ + term(step), None)), zero, steps)[0]
 
 
 def triple_energies(
@@ -210,8 +268,7 @@ def _triples_in_steps(
     steps = jnp.arange(1, n_columns // 2 + 1)
     if n_rows * n_columns * len(steps) <= AT_ONCE:
         return jax.vmap(some)(steps).sum(axis=0)
-    body = jax.checkpoint(lambda total, step: (total + some(step), None))
-    return jax.lax.scan(body, jnp.zeros(n_rows, dtype), steps)[0]
+    return _sum_of_steps(some, steps)
 
 
 def ordered_kind(
@@ -224,16 +281,16 @@ def ordered_kind(
     return (c, b), lambda r1, r2, r3, cos_theta: formula(r2, r1, r3, cos_theta)
 
 
-def total(rows: tuple[Rows, ...], structure: Structure) -> Array:
+def total(rows: tuple[Rows | Pairs, ...], structure: Structure) -> Array:
     """The sum of all rows."""
     dtype = structure.positions.dtype
-    return sum((values.sum() for _, values in rows), jnp.zeros((), dtype)).astype(dtype)
+    return sum((values.sum() for _, values in _summed(rows, structure)), jnp.zeros((), dtype)).astype(dtype)
 
 
-def per_atom(rows: tuple[Rows, ...], structure: Structure) -> Array:
+def per_atom(rows: tuple[Rows | Pairs, ...], structure: Structure) -> Array:
     """[n_atoms]: the rows added up where they belong, 0 for padding atoms."""
     result = jnp.zeros(structure.n_atoms, structure.positions.dtype)
-    for centers, values in rows:
+    for centers, values in _summed(rows, structure):
         result = result.at[centers].add(values.astype(result.dtype), mode="drop")
     return result
 
