@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from miniffx import _checks, mapping
+from miniffx import _checks
 from miniffx._pytree import pytree, static
 from miniffx.neighbors import Array, Needs, NeighborList
-from miniffx.potentials.composition import Energy
+from miniffx.potentials.composition import AnyRows, Energy
 from miniffx.potentials.ewald import estimates
 from miniffx.potentials.ewald.background import EwaldBackground
 from miniffx.potentials.ewald.coulomb import Coulomb
@@ -145,6 +145,6 @@ class Ewald(Energy):
         """[n_atoms] in eV, half of q_i times the potential where it is."""
         return sum(part.atomic(structure, neighbors) for part in self.parts(structure))  # type: ignore[return-value]
 
-    def rows(self, structure: Structure, neighbors: NeighborList) -> tuple[mapping.Rows, ...]:
+    def rows(self, structure: Structure, neighbors: NeighborList) -> AnyRows:
         """Energies of atoms."""
         return tuple(row for part in self.parts(structure) for row in part.rows(structure, neighbors))
