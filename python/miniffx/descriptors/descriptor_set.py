@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from miniffx import geometry, mapping
 from miniffx._pytree import pytree
 from miniffx.descriptors.descriptor import Descriptor
+from miniffx.descriptors.moment_invariant import MomentInvariant, Moments, moment_jacobian
 from miniffx.neighbors import Array, Capacity, Environments, Needs, NeighborList
 from miniffx.structure import Structure
 
@@ -19,7 +20,7 @@ from miniffx.structure import Structure
 class DescriptorSet:
     """Descriptors in a fixed order; those of one centre species are the features of its atoms.
 
-    Descriptors of one formula that differ only in parameters are evaluated together.
+    Descriptors of one formula that differ only in parameters are evaluated together, and moments are shared.
 
     >>> import miniffx as mff
     >>> D = mff.descriptors
@@ -108,9 +109,13 @@ class DescriptorSet:
     ) -> Array:
         """As :meth:`features`, as a function of the displacements [rows, n_columns, 3]."""
         columns: dict[int, Array] = {}
-        for indices, group in _groups(mapping.cast(self.of(label), structure)):
+        descriptors = self.of(label)
+        for indices, group in _groups(mapping.cast(descriptors, structure)):
             evaluate = partial(_evaluate, displacements=displacements, environments=environments, labels=labels)
             columns.update(zip(indices, jax.vmap(evaluate, axis_size=len(indices))(group), strict=True))
+        for indices, invariants in _invariants(descriptors):
+            moments = Moments.of(invariants, displacements, environments, labels)
+            columns.update(zip(indices, moments.contract(invariants).T, strict=True))
         return jnp.stack([columns[index] for index in range(len(columns))], axis=-1)
 
     def jacobian(
@@ -123,7 +128,11 @@ class DescriptorSet:
     ) -> Array:
         """∂G/∂D [rows, len(of(label)), n_columns, 3] in 1/Å: the features of a row depend on its own D only."""
         columns: dict[int, Array] = {}
-        for indices, group in _groups(mapping.cast(self.of(label), structure)):
+        descriptors = self.of(label)
+        for indices, invariants in _invariants(descriptors):
+            slopes = moment_jacobian(invariants, displacements, environments, labels)
+            columns.update(zip(indices, slopes, strict=True))
+        for indices, group in _groups(mapping.cast(descriptors, structure)):
 
             def total(vectors: Array, one: Descriptor) -> Array:
                 return _evaluate(one, vectors, environments, labels).sum()
@@ -137,11 +146,22 @@ def _groups(descriptors: tuple[Descriptor, ...]) -> list[tuple[list[int], Descri
     """Descriptors that differ in parameters only, stacked leaf by leaf, with their places in the order."""
     members: dict[object, list[int]] = {}
     for index, descriptor in enumerate(descriptors):
+        if isinstance(descriptor, MomentInvariant):
+            continue
         members.setdefault(jax.tree.structure(descriptor), []).append(index)
     return [
         (indices, jax.tree.map(lambda *leaves: jnp.stack(leaves), *(descriptors[index] for index in indices)))
         for indices in members.values()
     ]
+
+
+def _invariants(descriptors: tuple[Descriptor, ...]) -> list[tuple[list[int], list[MomentInvariant]]]:
+    """The invariants of each cutoff, which share their moments, with their places in the order."""
+    members: dict[float, list[int]] = {}
+    for index, descriptor in enumerate(descriptors):
+        if isinstance(descriptor, MomentInvariant):
+            members.setdefault(descriptor.cutoff, []).append(index)
+    return [(indices, [descriptors[index] for index in indices]) for indices in members.values()]  # type: ignore[misc]
 
 
 def _evaluate(
