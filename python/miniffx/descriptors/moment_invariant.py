@@ -58,7 +58,7 @@ HARMONICS: tuple[tuple[dict[str, float], ...], ...] = (
 
 @pytree
 class MomentInvariant(Descriptor):
-    """A contraction of one, two or three moments of the neighbours to a number.
+    """A contraction of one, two or three moments of the neighbours to a number, times a factor.
 
     A moment of rank l and order n is the symmetric traceless tensor of l indices
 
@@ -77,6 +77,7 @@ class MomentInvariant(Descriptor):
         orders: n ≥ 1 of every moment (static).
         cutoff: r_c, Å.
         species: the centre, then that of the neighbours in every moment.
+        factor: of the whole invariant, so that those of a set have sizes that mean something to a network.
 
     >>> import miniffx as mff
     >>> D = mff.descriptors
@@ -91,6 +92,7 @@ class MomentInvariant(Descriptor):
     orders: tuple[int, ...] = static()
     cutoff: float = static()
     species: tuple[str, ...] = static()
+    factor: float | Array = 1.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cutoff", _checks.positive("cutoff", self.cutoff))
@@ -171,7 +173,8 @@ class Moments:
                 where.append(np.array([used.index(invariants[place].channels[position]) for place in places]))
             every = jnp.einsum(equation, *factors, precision=HIGHEST)
             columns.update(zip(places, jnp.moveaxis(every[:, *where], -1, 0), strict=True))
-        return jnp.stack([columns[place] for place in range(len(columns))], axis=-1)
+        factors = jnp.stack([jnp.asarray(invariant.factor, self.values.dtype) for invariant in invariants])
+        return jnp.stack([columns[place] for place in range(len(columns))], axis=-1) * factors
 
 
 def moment_jacobian(

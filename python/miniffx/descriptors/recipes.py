@@ -14,6 +14,7 @@ from miniffx.descriptors.descriptor_set import DescriptorSet
 from miniffx.descriptors.g2 import G2
 from miniffx.descriptors.g4 import G4
 from miniffx.descriptors.g5 import G5
+from miniffx.descriptors.moment_invariant import CONTRACTIONS, MomentInvariant
 from miniffx.structure import Structure
 
 
@@ -77,15 +78,18 @@ def behler_set(
 
 
 def default_set(dataset: Iterable[Any], cutoff: float = 6.0) -> DescriptorSet:
-    """What we recommend to somebody who has no opinion: resolved in distance and angle.
+    """What we recommend to somebody who has no opinion: invariants of moments, of up to four bodies.
 
-    Radial, for every ordered pair of species: Gaussian shells, one at the shortest distance of the pair in the data,
-    or at half the cutoff if it stays further apart, and on to the cutoff, as wide as their spacing. Angular, for every
-    triple of species: G4 with ζ = 1, 2, 4, 16, λ = ±1, at three radial resolutions. A pair that never meets in the
-    data gets shells like the closest pair.
+    Radial for every ordered pair of species, contractions of two moments of ranks 1 to 3 for every triple, and of three
+    moments (:class:`MomentInvariant`). With one species there are five radial functions for all of them, 360
+    descriptors; with S species 12 // S, from two to five, and 5 // S, at least one, in contractions of three moments.
+
+    Every moment is divided by the root mean square that moments of ranks above 0 would have in the data if neighbours
+    had independent directions. Training then scales all descriptors by one factor: those that hardly vary stay small,
+    and the potential smooth.
 
     Args:
-        dataset: a Dataset or structures; species and shortest distances are taken from it.
+        dataset: a Dataset or structures; species and distances are taken from it.
         cutoff: Å.
 
     Returns:
@@ -93,28 +97,61 @@ def default_set(dataset: Iterable[Any], cutoff: float = 6.0) -> DescriptorSet:
 
     Raises:
         ValueError: no structures, or no neighbours within the cutoff.
+
+    >>> import miniffx as mff
+    >>> argon = mff.Structure.create([[0, 0, 0], [0, 0, 3.0]], ["Ar", "Ar"])
+    >>> len(mff.descriptors.default_set([argon], cutoff=6.0))
+    360
     """
     structures, labels = _structures(dataset)
     cutoff = _checks.positive("cutoff", cutoff)
-    shortest = shortest_distances(structures, cutoff)
-    closest = min(shortest.values())
-    if closest == np.inf:
-        raise ValueError(f"`cutoff` must reach at least one neighbour in the data, got {cutoff} Å")
+    n_pairs, n_triples = min(max(12 // len(labels), 2), 5), max(5 // len(labels), 1)
+    units = _units(structures, labels, cutoff, n_pairs)
     descriptors: list[Descriptor] = []
     for center in labels:
-        for other in labels:
-            nearest = shortest[_sorted(center, other)]
-            nearest = closest if nearest == np.inf else min(nearest, 0.5 * cutoff)
-            shells, spacing = np.linspace(nearest, cutoff, SHELLS, endpoint=False, retstep=True)
-            for shell in shells:
-                eta = float(1 / (2 * spacing**2))
-                descriptors.append(G2(eta=eta, r_shift=float(shell), cutoff=cutoff, species=(center, other)))
-        widths = (cutoff, (cutoff + closest) / 2, closest)
-        descriptors += _angular(G4, center, labels, cutoff, [float(1 / (2 * width**2)) / 2 for width in widths])
+        for ranks in CONTRACTIONS:
+            channels = list(itertools.product(labels, range(1, (n_pairs if len(ranks) < 3 else n_triples) + 1)))
+            for chosen in itertools.product(channels, repeat=len(ranks)):
+                if _is_first(ranks, chosen):
+                    factor = 1.0
+                    for label, _ in chosen:
+                        factor /= units[center, label]
+                    orders = tuple(order for _, order in chosen)
+                    species = (center, *(label for label, _ in chosen))
+                    descriptors.append(MomentInvariant(ranks, orders, cutoff, species, factor))
     return DescriptorSet(descriptors)
 
 
-SHELLS = 12
+def _is_first(ranks: tuple[int, ...], channels: tuple[tuple[str, int], ...]) -> bool:
+    """Whether the channels are sorted wherever factors may be exchanged."""
+    if len(set(ranks)) == 1:
+        return list(channels) == sorted(channels)
+    return ranks[0] != ranks[-1] or channels[0] <= channels[-1]
+
+
+def _units(structures: list[Structure], labels: list[str], cutoff: float, n: int) -> dict[tuple[str, str], float]:
+    """√⟨Σ_j R(r_ij)²⟩ over the centres, and over n radial functions, for every ordered pair of species.
+
+    Pairs that never meet get that of the pairs that do.
+    """
+    sums, counts = dict.fromkeys(itertools.product(labels, labels), 0.0), dict.fromkeys(labels, 0)
+    for number, structure in enumerate(structures):
+        i, j, _, vectors = neighbors.pairs(structure.positions, structure.cell, structure.pbc, cutoff)
+        r = np.linalg.norm(vectors, axis=1)
+        if (r == 0).any():
+            raise ValueError(f"`dataset` must hold no atoms on top of each other, got some in structure {number}")
+        screen = 0.5 * (1 + np.cos(np.pi / cutoff * r)) / r
+        squares = (np.sin(np.arange(1, n + 1)[:, None] * np.pi / cutoff * r) ** 2).mean(axis=0) * screen**2
+        species = np.array(structure.species)
+        for label in structure.labels:
+            counts[label] += int((species == label).sum())
+            for other in structure.labels:
+                sums[label, other] += squares[(species[i] == label) & (species[j] == other)].sum()
+    units = {pair: np.sqrt(total / counts[pair[0]]) for pair, total in sums.items()}
+    known = [unit for unit in units.values() if unit > 0]
+    if not known:
+        raise ValueError(f"`cutoff` must reach at least one neighbour in the data, got {cutoff} Å")
+    return {pair: float(unit) if unit > 0 else float(np.mean(known)) for pair, unit in units.items()}
 
 
 def shortest_distances(structures: list[Structure], cutoff: float) -> dict[tuple[str, str], float]:
