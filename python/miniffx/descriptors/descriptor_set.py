@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from miniffx import geometry, mapping
 from miniffx._pytree import pytree
@@ -87,6 +89,15 @@ class DescriptorSet:
                 result = result.at[environments.centers, : features.shape[1]].set(features, mode="drop")
         return result * guard
 
+    @property
+    def linear(self) -> bool:
+        """Whether gradients cost about what values do, so that to store derivatives would be a waste."""
+        return all(isinstance(descriptor, MomentInvariant) for descriptor in self.descriptors)
+
+    def share_unit(self, label: str) -> np.ndarray:
+        """[len(of(label))] bool: descriptors whose relative sizes mean something, so that they are scaled alike."""
+        return np.array([isinstance(descriptor, MomentInvariant) for descriptor in self.of(label)])
+
     def guard(self, structure: Structure, neighbors: NeighborList) -> Array:
         """1 where the list can serve, else NaN or ValueError (:func:`miniffx.mapping.guard`)."""
         return mapping.guard(structure, neighbors, self.needs)
@@ -97,7 +108,7 @@ class DescriptorSet:
         if environments is None:
             raise ValueError(f"`label` must be one of {neighbors.labels}, got {label!r}")
         vectors = geometry.displacements(structure, environments)
-        return self.features_of_displacements(label, vectors, environments, neighbors.labels, structure)
+        return self.features_of_displacements(label, vectors, environments, neighbors.labels)
 
     def features_of_displacements(
         self,
@@ -105,12 +116,11 @@ class DescriptorSet:
         displacements: Array,
         environments: Environments,
         labels: tuple[str, ...],
-        structure: Structure,
     ) -> Array:
         """As :meth:`features`, as a function of the displacements [rows, n_columns, 3]."""
         columns: dict[int, Array] = {}
         descriptors = self.of(label)
-        for indices, group in _groups(mapping.cast(descriptors, structure)):
+        for indices, group in _groups(_cast(descriptors, displacements.dtype)):
             evaluate = partial(_evaluate, displacements=displacements, environments=environments, labels=labels)
             columns.update(zip(indices, jax.vmap(evaluate, axis_size=len(indices))(group), strict=True))
         for indices, invariants in _invariants(descriptors):
@@ -118,13 +128,27 @@ class DescriptorSet:
             columns.update(zip(indices, moments.contract(invariants).T, strict=True))
         return jnp.stack([columns[index] for index in range(len(columns))], axis=-1)
 
+    def pull(
+        self,
+        label: str,
+        slopes: Array,
+        displacements: Array,
+        environments: Environments,
+        labels: tuple[str, ...],
+    ) -> Array:
+        """Σ_f slopes_f ∂G_f/∂D [rows, n_columns, 3] for slopes [rows, len(of(label))]."""
+
+        def features(displacements: Array) -> Array:
+            return self.features_of_displacements(label, displacements, environments, labels)
+
+        return jax.vjp(features, displacements)[1](slopes)[0]
+
     def jacobian(
         self,
         label: str,
         displacements: Array,
         environments: Environments,
         labels: tuple[str, ...],
-        structure: Structure,
     ) -> Array:
         """∂G/∂D [rows, len(of(label)), n_columns, 3] in 1/Å: the features of a row depend on its own D only."""
         columns: dict[int, Array] = {}
@@ -132,7 +156,7 @@ class DescriptorSet:
         for indices, invariants in _invariants(descriptors):
             slopes = moment_jacobian(invariants, displacements, environments, labels)
             columns.update(zip(indices, slopes, strict=True))
-        for indices, group in _groups(mapping.cast(descriptors, structure)):
+        for indices, group in _groups(_cast(descriptors, displacements.dtype)):
 
             def total(vectors: Array, one: Descriptor) -> Array:
                 return _evaluate(one, vectors, environments, labels).sum()
@@ -140,6 +164,11 @@ class DescriptorSet:
             slopes = jax.vmap(jax.grad(total), in_axes=(None, 0), axis_size=len(indices))(displacements, group)
             columns.update(zip(indices, slopes, strict=True))
         return jnp.stack([columns[index] for index in range(len(columns))], axis=1)
+
+
+def _cast(tree: Any, dtype: Any) -> Any:
+    """Parameters in the dtype of the displacements, so that results have it."""
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), tree)
 
 
 def _groups(descriptors: tuple[Descriptor, ...]) -> list[tuple[list[int], Descriptor]]:

@@ -77,7 +77,7 @@ class MomentInvariant(Descriptor):
         orders: n ≥ 1 of every moment (static).
         cutoff: r_c, Å.
         species: the centre, then that of the neighbours in every moment.
-        factor: of the whole invariant, so that those of a set have sizes that mean something to a network.
+        factor: of the whole invariant, so that those of a set have sizes that mean something to a network (static).
 
     >>> import miniffx as mff
     >>> D = mff.descriptors
@@ -92,7 +92,7 @@ class MomentInvariant(Descriptor):
     orders: tuple[int, ...] = static()
     cutoff: float = static()
     species: tuple[str, ...] = static()
-    factor: float | Array = 1.0
+    factor: float = static(default=1.0)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cutoff", _checks.positive("cutoff", self.cutoff))
@@ -104,6 +104,7 @@ class MomentInvariant(Descriptor):
         if not whole or len(self.orders) != len(self.ranks):
             raise ValueError(f"`orders` must be {len(self.ranks)} whole numbers from 1, got {self.orders}")
         object.__setattr__(self, "species", _checks.labels("species", self.species, 1 + len(self.ranks)))
+        object.__setattr__(self, "factor", _checks.real("factor", self.factor))
 
     @property
     def needs(self) -> Needs:
@@ -173,7 +174,7 @@ class Moments:
                 where.append(np.array([used.index(invariants[place].channels[position]) for place in places]))
             every = jnp.einsum(equation, *factors, precision=HIGHEST)
             columns.update(zip(places, jnp.moveaxis(every[:, *where], -1, 0), strict=True))
-        factors = jnp.stack([jnp.asarray(invariant.factor, self.values.dtype) for invariant in invariants])
+        factors = np.array([invariant.factor for invariant in invariants], self.values.dtype)
         return jnp.stack([columns[place] for place in range(len(columns))], axis=-1) * factors
 
 

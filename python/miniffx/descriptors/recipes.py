@@ -81,8 +81,8 @@ def default_set(dataset: Iterable[Any], cutoff: float = 6.0) -> DescriptorSet:
     """What we recommend to somebody who has no opinion: invariants of moments, of up to four bodies.
 
     Radial for every ordered pair of species, contractions of two moments of ranks 1 to 3 for every triple, and of three
-    moments (:class:`MomentInvariant`). With one species there are five radial functions for all of them, 360
-    descriptors; with S species 12 // S, from two to five, and 5 // S, at least one, in contractions of three moments.
+    moments (:class:`MomentInvariant`). With one species there are seven radial functions, of which five are in
+    contractions of three moments: 401 descriptors; with S species 14 // S, from two to seven, and 5 // S, at least one.
 
     Every moment is divided by the root mean square that moments of ranks above 0 would have in the data if neighbours
     had independent directions. Training then scales all descriptors by one factor: those that hardly vary stay small,
@@ -101,11 +101,11 @@ def default_set(dataset: Iterable[Any], cutoff: float = 6.0) -> DescriptorSet:
     >>> import miniffx as mff
     >>> argon = mff.Structure.create([[0, 0, 0], [0, 0, 3.0]], ["Ar", "Ar"])
     >>> len(mff.descriptors.default_set([argon], cutoff=6.0))
-    360
+    401
     """
     structures, labels = _structures(dataset)
     cutoff = _checks.positive("cutoff", cutoff)
-    n_pairs, n_triples = min(max(12 // len(labels), 2), 5), max(5 // len(labels), 1)
+    n_pairs, n_triples = min(max(14 // len(labels), 2), 7), max(5 // len(labels), 1)
     units = _units(structures, labels, cutoff, n_pairs)
     descriptors: list[Descriptor] = []
     for center in labels:

@@ -126,7 +126,7 @@ def _errors(
     inputs, moves = {}, {}
     for label, features in frame.species.items():
         index = model.species.index(label)
-        inputs[label] = (features.values - scaling.center[index]) * scaling.factor[index]
+        inputs[label] = scaling.apply(index, features.values)
         moves[label] = _moves(features, atoms) * scaling.factor[index]
 
     def total(networks: tuple[MLP, ...], inputs: dict[str, Array]) -> Array:
@@ -145,7 +145,7 @@ def _errors(
 
     # Primal values do not depend on the move: they are computed once.
     (energy, gradient), (slope, slope_gradient) = jax.vmap(along, out_axes=((None, None), 0))(moves)
-    energy_weight, force_weight = np.sqrt(3 * atoms.shape[0] * weights[0]), np.sqrt(weights[1])
+    energy_weight, force_weight = jnp.sqrt(3 * atoms.shape[0] * weights[0]), jnp.sqrt(weights[1])
     # E and F come in units of the energy scale, with F = −slope.
     energy_error = (energy - frame.energies / scaling.scale) / frame.sizes
     force_error = -slope - frame.forces[atoms].reshape(-1) / scaling.scale
