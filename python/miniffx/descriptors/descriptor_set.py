@@ -13,7 +13,7 @@ import numpy as np
 from miniffx import geometry, mapping
 from miniffx._pytree import pytree
 from miniffx.descriptors.descriptor import Descriptor
-from miniffx.descriptors.moment_invariant import MomentInvariant, Moments, moment_jacobian
+from miniffx.descriptors.moment_invariant import MomentInvariant, Moments, in_order, moment_jacobian
 from miniffx.neighbors import Array, Capacity, Environments, Needs, NeighborList
 from miniffx.structure import Structure
 
@@ -118,15 +118,17 @@ class DescriptorSet:
         labels: tuple[str, ...],
     ) -> Array:
         """As :meth:`features`, as a function of the displacements [rows, n_columns, 3]."""
-        columns: dict[int, Array] = {}
+        places: list[int] = []
+        blocks: list[Array] = []
         descriptors = self.of(label)
         for indices, group in _groups(_cast(descriptors, displacements.dtype)):
             evaluate = partial(_evaluate, displacements=displacements, environments=environments, labels=labels)
-            columns.update(zip(indices, jax.vmap(evaluate, axis_size=len(indices))(group), strict=True))
+            blocks.append(jax.vmap(evaluate, out_axes=1, axis_size=len(indices))(group))
+            places += indices
         for indices, invariants in _invariants(descriptors):
-            moments = Moments.of(invariants, displacements, environments, labels)
-            columns.update(zip(indices, moments.contract(invariants).T, strict=True))
-        return jnp.stack([columns[index] for index in range(len(columns))], axis=-1)
+            blocks.append(Moments.of(invariants, displacements, environments, labels).contract(invariants))
+            places += indices
+        return in_order(places, jnp.concatenate(blocks, axis=1), axis=1)
 
     def pull(
         self,
@@ -151,19 +153,23 @@ class DescriptorSet:
         labels: tuple[str, ...],
     ) -> Array:
         """∂G/∂D [rows, len(of(label)), n_columns, 3] in 1/Å: the features of a row depend on its own D only."""
-        columns: dict[int, Array] = {}
+        places: list[int] = []
+        blocks: list[Array] = []
         descriptors = self.of(label)
         for indices, invariants in _invariants(descriptors):
-            slopes = moment_jacobian(invariants, displacements, environments, labels)
-            columns.update(zip(indices, slopes, strict=True))
+            blocks.append(jnp.moveaxis(moment_jacobian(invariants, displacements, environments, labels), 0, 1))
+            places += indices
         for indices, group in _groups(_cast(descriptors, displacements.dtype)):
 
             def total(vectors: Array, one: Descriptor) -> Array:
                 return _evaluate(one, vectors, environments, labels).sum()
 
-            slopes = jax.vmap(jax.grad(total), in_axes=(None, 0), axis_size=len(indices))(displacements, group)
-            columns.update(zip(indices, slopes, strict=True))
-        return jnp.stack([columns[index] for index in range(len(columns))], axis=1)
+            slopes = jax.vmap(jax.grad(total), in_axes=(None, 0), out_axes=1, axis_size=len(indices))(
+                displacements, group
+            )
+            blocks.append(slopes)
+            places += indices
+        return in_order(places, jnp.concatenate(blocks, axis=1), axis=1)
 
 
 def _cast(tree: Any, dtype: Any) -> Any:

@@ -155,7 +155,8 @@ class Moments:
 
     def contract(self, invariants: Sequence[MomentInvariant]) -> Array:
         """[rows, len(invariants)], in their order."""
-        columns: dict[int, Array] = {}
+        order: list[int] = []
+        blocks: list[Array] = []
         tensors = [self.values[..., 0], self.values[..., 1:4]]
         tensors += [
             jnp.einsum("...m,mi->...i", self.values[..., l * l : (l + 1) ** 2], _tensors(l, self.values.dtype))
@@ -173,9 +174,17 @@ class Moments:
                 factors.append(tensors[rank][:, np.array([self.channels.index(channel) for channel in used])])
                 where.append(np.array([used.index(invariants[place].channels[position]) for place in places]))
             every = jnp.einsum(equation, *factors, precision=HIGHEST)
-            columns.update(zip(places, jnp.moveaxis(every[:, *where], -1, 0), strict=True))
-        factors = np.array([invariant.factor for invariant in invariants], self.values.dtype)
-        return jnp.stack([columns[place] for place in range(len(columns))], axis=-1) * factors
+            blocks.append(every[:, *where])
+            order += places
+        size = np.array([invariants[place].factor for place in order], self.values.dtype)
+        return in_order(order, jnp.concatenate(blocks, axis=1) * size, axis=1)
+
+
+def in_order(places: Sequence[int], values: Array, axis: int) -> Array:
+    """Values that belong to places 0 to n − 1, sorted."""
+    if list(places) == sorted(places):
+        return values
+    return jnp.take(values, np.argsort(places), axis=axis)
 
 
 def moment_jacobian(

@@ -1,42 +1,53 @@
-"""An extended Kalman filter for the weights of networks: second order, on stored descriptors and Jacobians."""
+"""An extended Kalman filter: second-order training of small networks, on the features that a fit keeps."""
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.flatten_util import ravel_pytree
 
+from miniffx import _checks
 from miniffx._pytree import pytree
 from miniffx.models import MLP, NNPotential
 from miniffx.neighbors import Array
+from miniffx.training.featurize import SpeciesFeatures
+from miniffx.training.loss import Difference, LossWeights
+from miniffx.training.stored import Batch
 
 HIGHEST = jax.lax.Precision.HIGHEST
+MOST_WEIGHTS = 10_000  # of which the information matrix has 400 MB in single precision
+BATCH_SIZE = 32
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Kalman:
-    """θ ← θ − P⁻¹ Jᵀ r with P ← λ P + Jᵀ J: Gauss–Newton with a fading memory of what earlier mini-batches asked for.
+    """θ ← θ − (A + δ)⁻¹ Jᵀ r with A ← λ A + Jᵀ J: Gauss–Newton with a fading memory of earlier mini-batches.
 
-    r are the weighted errors of a mini-batch (one energy per frame, three force components of some of its atoms), J
-    their derivatives in the weights θ. This is the extended Kalman filter with as many streams as there are errors, in
-    its information form: P is the inverse of the filter's covariance, [n_weights, n_weights], and λ its forgetting,
-    which approaches 1: λ ← ν λ + 1 − ν. A step costs about (n_errors + n_weights / 3) · n_weights² multiplications, a
-    matrix product and a factorization, and memory for J and P: for networks of up to some thousand weights.
+    r are the weighted errors of a mini-batch, one energy for each of its frames and the forces on some of its atoms, J
+    their derivatives in the weights θ, and A [n_weights, n_weights] the information gathered so far: the inverse
+    covariance of an extended Kalman filter with as many streams as there are errors. The forgetting λ approaches 1,
+    λ ← ν λ + 1 − ν, so that late steps are small and average. δ, 10⁻⁶ of the mean of the diagonal, is for rounding.
 
-    Sources: T. B. Blank, S. D. Brown, J. Chemometrics 8, 391 (1994), doi:10.1002/cem.1180080605 (forgetting); A.
-    Singraber, T. Morawietz, J. Behler, C. Dellago, J. Chem. Theory Comput. 15, 3075 (2019),
-    doi:10.1021/acs.jctc.8b01092 (several streams, energies and forces).
+    A step takes about (2 n_errors + n_weights / 3) n_weights² operations in matrix products and a factorization, where
+    n_errors = n_frames (1 + 3 atoms). That is for networks of up to some thousand weights.
+
+    Sources: T. B. Blank, S. D. Brown, J. Chemometrics 8, 391 (1994), doi:10.1002/cem.1180080605 (forgetting);
+    A. Singraber, T. Morawietz, J. Behler, C. Dellago, J. Chem. Theory Comput. 15, 3075 (2019),
+    doi:10.1021/acs.jctc.8b01092 (energies and forces, several streams).
 
     Attributes:
-        atoms: of every frame whose forces are looked at in a step, drawn anew.
-        forgetting: λ of the first step, in (0, 1].
-        fading: ν, in (0, 1].
-        prior: the first P is this times the number of errors of a step, with r in units of the energy scale.
+        atoms: per frame, drawn anew in every step, whose forces are looked at.
+        forgetting: λ of the first step.
+        fading: ν.
+        prior: the diagonal of the first A per error of a step, with errors in units of the energy scale.
+
+    >>> import miniffx as mff
+    >>> mff.training.Kalman(atoms=8).forgetting
+    0.95
     """
 
     atoms: int = 16
@@ -44,122 +55,147 @@ class Kalman:
     fading: float = 0.99
     prior: float = 1e-3
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.atoms, int) or self.atoms < 1:
+            raise ValueError(f"`atoms` must be a positive integer, got {self.atoms!r}")
+        for name in ("forgetting", "fading"):
+            if not 0 < _checks.real(name, getattr(self, name)) <= 1:
+                raise ValueError(f"`{name}` must be in (0, 1], got {getattr(self, name)}")
+        _checks.positive("prior", self.prior)
+
 
 @pytree
-class KalmanState:
-    """What the filter knows.
+class Memory:
+    """What the filter carries from step to step: A, λ and the key of the atoms that it draws."""
 
-    Attributes:
-        networks: the weights.
-        information: P [n_weights, n_weights].
-        forgetting: λ of the next step.
-        squares: the mean of r² in the last step, before it.
-    """
-
-    networks: tuple[MLP, ...]
     information: Array
     forgetting: Array
-    squares: Array
+    key: Array
 
 
-def start(settings: Kalman, networks: tuple[MLP, ...], n_frames: int) -> KalmanState:
-    """The state before the first step on `n_frames` frames."""
+def start(settings: Kalman, networks: tuple[MLP, ...], n_frames: int, seed: int) -> Memory:
+    """The memory before the first step of `n_frames` frames.
+
+    Raises:
+        ValueError: networks of too many weights.
+    """
     weights, _ = ravel_pytree(networks)
+    if len(weights) > MOST_WEIGHTS:
+        raise ValueError(f"`model` must have at most {MOST_WEIGHTS} weights for 'ekf', got {len(weights)}")
     prior = settings.prior * n_frames * (1 + 3 * settings.atoms)
-    return KalmanState(
-        networks,
-        prior * jnp.eye(len(weights), dtype=weights.dtype),
-        jnp.asarray(settings.forgetting, weights.dtype),
-        jnp.zeros((), weights.dtype),
+    return Memory(
+        information=prior * jnp.eye(len(weights), dtype=weights.dtype),
+        forgetting=jnp.asarray(settings.forgetting, weights.dtype),
+        key=jax.random.key_data(jax.random.key(seed)),  # as numbers, which a checkpoint can hold
     )
 
 
-@partial(jax.jit, static_argnums=0)
-def step(
+def update(
     settings: Kalman,
+    weights: LossWeights,
+    networks: tuple[MLP, ...],
+    memory: Memory,
     model: NNPotential,
-    state: KalmanState,
-    batch: Any,
-    chosen: Array,
-    atoms: Array,
-    weights: tuple[float, float],
-) -> KalmanState:
-    """One step.
+    batch: Batch,
+    usual_size: Array | float,
+) -> tuple[tuple[MLP, ...], Memory, dict[str, Difference]]:
+    """One step on a mini-batch.
 
     Args:
         settings: of the filter.
-        model: whose scaling is set; its networks are not looked at.
-        state: from :func:`start` or the last step.
-        batch: stored features with energies and forces (:class:`miniffx.training.loss.Batch`).
-        chosen: [n_frames] of the batch.
-        atoms: [n_frames, settings.atoms] atoms of these frames, real ones (:func:`draw`).
-        weights: of energies, (eV/atom)⁻², and forces, (eV/Å)⁻².
+        weights: of energies and forces.
+        networks: to be trained.
+        memory: from :func:`start` or the last step.
+        model: what stays as it is.
+        batch: the frames.
+        usual_size: atoms of a frame on average; the force on an atom counts the same in every frame.
+
+    Returns:
+        The new networks and memory, and the errors before the step.
     """
-    frames = jax.tree.map(lambda leaf: leaf[chosen], batch)
-    residuals, slopes = jax.vmap(partial(_errors, model, state.networks, weights), in_axes=0)(frames, atoms)
-    residuals, slopes = residuals.reshape(-1), slopes.reshape(residuals.size, -1)
-    information = state.forgetting * state.information + jnp.matmul(slopes.T, slopes, precision=HIGHEST)
-    # Single precision needs a floor below the curvature, or the factorization fails.
-    floor = 1e-6 * jnp.trace(information) / len(information)
-    factor = jax.scipy.linalg.cho_factor(information + floor * jnp.eye(len(information), dtype=information.dtype))
-    change = jax.scipy.linalg.cho_solve(factor, jnp.matmul(slopes.T, residuals, precision=HIGHEST))
-    flat, unravel = ravel_pytree(state.networks)
-    return KalmanState(
-        unravel(flat - change),
-        information,
-        settings.fading * state.forgetting + 1 - settings.fading,
-        (residuals**2).mean(),
+    key, here = jax.random.split(jax.random.wrap_key_data(memory.key))
+    places = jax.random.uniform(here, (len(batch.sizes), settings.atoms), batch.sizes.dtype)
+    atoms = jnp.minimum(places * batch.sizes[:, None], batch.sizes[:, None] - 1).astype(jnp.int32)
+    energy, force, slopes = jax.vmap(partial(_errors, model, networks))(batch, atoms)
+    scale = model.scaling.scale  # type: ignore[union-attr]
+    frame = jnp.sqrt(batch.real * batch.weights)[:, None]
+    rows = jnp.concatenate(
+        [
+            jnp.sqrt(3 * settings.atoms * weights.energy) * frame,
+            jnp.sqrt(weights.forces * batch.sizes[:, None] / usual_size) * frame * jnp.ones(force.shape[1]),
+        ],
+        axis=1,
     )
+    errors = (rows * jnp.concatenate([energy[:, None], force], axis=1) / scale).reshape(-1)
+    slopes = (rows[..., None] * slopes / scale).reshape(len(errors), -1)
+
+    information = memory.forgetting * memory.information + jnp.matmul(slopes.T, slopes, precision=HIGHEST)
+    diagonal = jnp.arange(len(information))
+    floor = 1e-6 * jnp.diagonal(information).mean()
+    factor = jax.scipy.linalg.cho_factor(information.at[diagonal, diagonal].add(floor))
+    change = jax.scipy.linalg.cho_solve(factor, jnp.matmul(slopes.T, errors, precision=HIGHEST))
+    flat, unravel = ravel_pytree(networks)
+    forgetting = settings.fading * memory.forgetting + 1 - settings.fading
+    force = force.reshape(*atoms.shape, 3)
+    differences = {
+        "energy": Difference(jnp.where(batch.real, energy, 0), batch.real, batch.weights),
+        "force": Difference(
+            jnp.where(batch.real[:, None, None], force, 0),
+            jnp.broadcast_to(batch.real[:, None, None], force.shape),
+            batch.weights,
+        ),
+    }
+    return unravel(flat - change), Memory(information, forgetting, jax.random.key_data(key)), differences
 
 
-def draw(settings: Kalman, sizes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """[n_frames, settings.atoms] random atoms of frames of these sizes."""
-    return (rng.random((len(sizes), settings.atoms)) * np.asarray(sizes)[:, None]).astype(np.int32)
-
-
-def _errors(
-    model: NNPotential, networks: tuple[MLP, ...], weights: tuple[float, float], frame: Any, atoms: Array
-) -> tuple[Array, Array]:
-    """The weighted errors of one frame [1 + 3 n_atoms] and their derivatives in the weights, in the energy scale."""
+def _errors(model: NNPotential, networks: tuple[MLP, ...], frame: Any, atoms: Array) -> tuple[Array, Array, Array]:
+    """The errors of one frame, eV/atom and eV/Å: energy, forces [3 n_atoms], and their slopes in the weights [1 + 3
+    n_atoms, n_weights]."""
     scaling = model.scaling
     assert scaling is not None
-    inputs, moves = {}, {}
-    for label, features in frame.species.items():
-        index = model.species.index(label)
-        inputs[label] = scaling.apply(index, features.values)
-        moves[label] = _moves(features, atoms) * scaling.factor[index]
+    values = {label: features.values for label, features in frame.species.items()}
+    moves = {label: _moves(model, label, features, atoms) for label, features in frame.species.items()}
 
-    def total(networks: tuple[MLP, ...], inputs: dict[str, Array]) -> Array:
-        energies = [
-            jnp.where(frame.species[label].centers < frame.n_atoms, networks[model.species.index(label)](x), 0).sum()
-            for label, x in inputs.items()
-        ]
-        return sum(energies[1:], energies[0])
+    def total(networks: tuple[MLP, ...], values: dict[str, Array]) -> Array:
+        energy = jnp.zeros((), scaling.scale.dtype)
+        for label, features in values.items():
+            index = model.species.index(label)
+            atomic = networks[index](scaling.apply(index, features)) * scaling.scale
+            energy += jnp.where(frame.species[label].centers < frame.n_atoms, atomic, 0).sum()
+        return energy
 
-    def energy_and_gradient(inputs: dict[str, Array]) -> tuple[Array, Array]:
-        energy, gradient = jax.value_and_grad(total)(networks, inputs)
+    def energy_and_gradient(values: dict[str, Array]) -> tuple[Array, Array]:
+        energy, gradient = jax.value_and_grad(total)(networks, values)
         return energy, ravel_pytree(gradient)[0]
 
     def along(move: dict[str, Array]) -> Any:
-        return jax.jvp(energy_and_gradient, (inputs,), (move,))
+        return jax.jvp(energy_and_gradient, (values,), (move,))
 
-    # Primal values do not depend on the move: they are computed once.
+    # F = −∂E/∂r. What does not depend on the move is computed once.
     (energy, gradient), (slope, slope_gradient) = jax.vmap(along, out_axes=((None, None), 0))(moves)
-    energy_weight, force_weight = jnp.sqrt(3 * atoms.shape[0] * weights[0]), jnp.sqrt(weights[1])
-    # E and F come in units of the energy scale, with F = −slope.
-    energy_error = (energy - frame.energies / scaling.scale) / frame.sizes
-    force_error = -slope - frame.forces[atoms].reshape(-1) / scaling.scale
     return (
-        jnp.concatenate([energy_weight * energy_error[None], force_weight * force_error]),
-        jnp.concatenate([energy_weight * gradient[None] / frame.sizes, -force_weight * slope_gradient]),
+        (energy - frame.energies) / frame.sizes,
+        -slope - frame.forces[atoms].reshape(-1),
+        jnp.concatenate([gradient[None] / frame.sizes, -slope_gradient]),
     )
 
 
-def _moves(features: Any, atoms: Array) -> Array:
-    """[3 n_atoms, rows, n_features]: how the features of all rows change where one atom moves along x, y or z."""
+def _moves(model: NNPotential, label: str, features: SpeciesFeatures, atoms: Array) -> Array:
+    """[3 n_atoms, rows, n_features]: the change of features per Å where one atom moves along x, y or z."""
+    assert features.neighbors is not None
+    arriving = (features.neighbors == atoms[:, None, None]).astype(features.values.dtype)
+    leaving = (features.centers == atoms[:, None]).astype(features.values.dtype)
+    signs = arriving - leaving[..., None]
     rows, columns = features.neighbors.shape
-    jacobian = features.jacobian.reshape(rows, -1, columns, 3)
-    arriving = (features.neighbors == atoms[:, None, None]).astype(jacobian.dtype)
-    leaving = (features.centers == atoms[:, None]).astype(jacobian.dtype)
-    moves = jnp.einsum("ark,rfkx->axrf", arriving - leaving[..., None], jacobian, precision=HIGHEST)
-    return moves.reshape(-1, rows, jacobian.shape[1])
+    if features.jacobian is not None:
+        jacobian = features.jacobian.reshape(rows, -1, columns, 3)
+        moves = jnp.einsum("ark,rfkx->axrf", signs, jacobian, precision=HIGHEST)
+        return moves.reshape(-1, *moves.shape[2:])
+
+    def values(vectors: Array) -> Array:
+        assert features.environments is not None
+        return model.descriptors.features_of_displacements(label, vectors, features.environments, features.labels)
+
+    directions = signs[:, None, :, :, None] * jnp.eye(3, dtype=signs.dtype)[:, None, None, :]
+    directions = directions.reshape(-1, rows, columns, 3)
+    return jax.vmap(lambda direction: jax.jvp(values, (features.vectors,), (direction,))[1])(directions)

@@ -165,6 +165,8 @@ def _pull(model: NNPotential, label: str, slopes: Array, features: SpeciesFeatur
     if features.jacobian is not None:
         pull = jnp.einsum("brf,brfx->brx", slopes, features.jacobian, precision=jax.lax.Precision.HIGHEST)
         return pull.reshape(*features.neighbors.shape, 3)
+    assert features.vectors is not None
+    assert features.environments is not None
     of_rows = partial(model.descriptors.pull, label, labels=features.labels)
     return jax.vmap(of_rows)(slopes, displacements=features.vectors, environments=features.environments)
 
