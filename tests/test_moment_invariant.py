@@ -65,7 +65,7 @@ def moment(vectors, order, rank):
 
 
 def test_values_are_contractions_of_moments(structure, descriptors):
-    values = np.asarray(descriptors(structure, descriptors.neighbor_list(structure)))
+    values = np.asarray(jax.jit(descriptors)(structure, descriptors.neighbor_list(structure)))
     i, j, _, vectors = mff.neighbors.pairs(structure.positions, structure.cell, structure.pbc, CUTOFF)
     labels = np.array(structure.species)
     for atom, label in enumerate(structure.species):
@@ -99,7 +99,7 @@ def test_rotations_change_nothing(structure, descriptors):
     turned = mff.Structure.create(
         np.asarray(structure.positions) @ rotation, structure.species, cell=np.asarray(structure.cell) @ rotation
     )
-    before, after = (np.asarray(descriptors(s, descriptors.neighbor_list(s))) for s in (structure, turned))
+    before, after = (np.asarray(jax.jit(descriptors)(s, descriptors.neighbor_list(s))) for s in (structure, turned))
     assert_allclose(after, before, atol=1e-4 if before.dtype == np.float32 else 1e-11)
 
 
@@ -115,18 +115,21 @@ def test_training_predicts_what_the_model_does(frame, descriptors):
     scaling = mff.models.Scaling((jnp.full(6, 0.1),) * 2, (jnp.full(6, 2.0),) * 2, jnp.zeros(2), jnp.asarray(3.0))
     model = dataclasses.replace(model, scaling=scaling)
     data = mff.Dataset([frame])
-    energy, forces = mff.energy_and_forces(model)(frame.structure, model.descriptors.neighbor_list(frame.structure))
+    energy, forces = jax.jit(mff.energy_and_forces(model))(
+        frame.structure, model.descriptors.neighbor_list(frame.structure)
+    )
     features = mff.featurize(descriptors, data, jacobian=True)
     (batch,) = stored.make_batches(model, data, features, ("energy", "force"))
     assert all(f.jacobian is None for f in batch.species.values())
-    energies, _, anew, _ = stored.predict(model, batch)
+    energies, _, anew, _ = jax.jit(stored.predict)(model, batch)
     assert_allclose(energies[0], energy, rtol=1e-12)
     assert_allclose(anew[0, :8], forces, atol=1e-11)
     for label, f in batch.species.items():  # the Jacobian itself, row by row, against what is pulled through it
         environments = jax.tree.map(lambda leaf: leaf[0], f.environments)
-        slopes = descriptors.jacobian(label, f.vectors[0], environments, f.labels)
+        slopes = jax.jit(descriptors.jacobian, static_argnums=(0, 3))(label, f.vectors[0], environments, f.labels)
         weights = jnp.arange(1.0, 7.0) * jnp.ones((slopes.shape[0], 1))
-        pulled = descriptors.pull(label, weights, f.vectors[0], environments, f.labels)
+        pull = jax.jit(descriptors.pull, static_argnums=(0, 4))
+        pulled = pull(label, weights, f.vectors[0], environments, f.labels)
         assert_allclose(jnp.einsum("rf,rfkx->rkx", weights, slopes), pulled, atol=1e-11)
 
 

@@ -84,9 +84,9 @@ def default_set(dataset: Iterable[Any], cutoff: float = 6.0) -> DescriptorSet:
     moments (:class:`MomentInvariant`). With one species there are seven radial functions, of which five are in
     contractions of three moments: 401 descriptors; with S species 14 // S, from two to seven, and 5 // S, at least one.
 
-    Every moment is divided by the root mean square that moments of ranks above 0 would have in the data if neighbours
-    had independent directions. Training then scales all descriptors by one factor: those that hardly vary stay small,
-    and the potential smooth.
+    Moments are divided by √⟨Σ_j R_n(r_ij)²⟩, the size that those of rank 1 and above would have in the data if
+    neighbours had independent directions. Training then scales all descriptors by one factor: those that hardly vary
+    stay small, and the potential smooth.
 
     Args:
         dataset: a Dataset or structures; species and distances are taken from it.
@@ -106,19 +106,16 @@ def default_set(dataset: Iterable[Any], cutoff: float = 6.0) -> DescriptorSet:
     structures, labels = _structures(dataset)
     cutoff = _checks.positive("cutoff", cutoff)
     n_pairs, n_triples = min(max(14 // len(labels), 2), 7), max(5 // len(labels), 1)
-    units = _units(structures, labels, cutoff, n_pairs)
+    unit = _unit(structures, cutoff, n_pairs)
     descriptors: list[Descriptor] = []
     for center in labels:
         for ranks in CONTRACTIONS:
             channels = list(itertools.product(labels, range(1, (n_pairs if len(ranks) < 3 else n_triples) + 1)))
             for chosen in itertools.product(channels, repeat=len(ranks)):
                 if _is_first(ranks, chosen):
-                    factor = 1.0
-                    for label, _ in chosen:
-                        factor /= units[center, label]
                     orders = tuple(order for _, order in chosen)
                     species = (center, *(label for label, _ in chosen))
-                    descriptors.append(MomentInvariant(ranks, orders, cutoff, species, factor))
+                    descriptors.append(MomentInvariant(ranks, orders, cutoff, species, unit ** -len(ranks)))
     return DescriptorSet(descriptors)
 
 
@@ -129,29 +126,21 @@ def _is_first(ranks: tuple[int, ...], channels: tuple[tuple[str, int], ...]) -> 
     return ranks[0] != ranks[-1] or channels[0] <= channels[-1]
 
 
-def _units(structures: list[Structure], labels: list[str], cutoff: float, n: int) -> dict[tuple[str, str], float]:
-    """√⟨Σ_j R(r_ij)²⟩ over the centres, and over n radial functions, for every ordered pair of species.
-
-    Pairs that never meet get that of the pairs that do.
-    """
-    sums, counts = dict.fromkeys(itertools.product(labels, labels), 0.0), dict.fromkeys(labels, 0)
+def _unit(structures: list[Structure], cutoff: float, n: int) -> float:
+    """√⟨Σ_j R(r_ij)²⟩ over all atoms and the first n radial functions."""
+    total, count = 0.0, 0
     for number, structure in enumerate(structures):
-        i, j, _, vectors = neighbors.pairs(structure.positions, structure.cell, structure.pbc, cutoff)
+        _, _, _, vectors = neighbors.pairs(structure.positions, structure.cell, structure.pbc, cutoff)
         r = np.linalg.norm(vectors, axis=1)
         if (r == 0).any():
             raise ValueError(f"`dataset` must hold no atoms on top of each other, got some in structure {number}")
         screen = 0.5 * (1 + np.cos(np.pi / cutoff * r)) / r
-        squares = (np.sin(np.arange(1, n + 1)[:, None] * np.pi / cutoff * r) ** 2).mean(axis=0) * screen**2
-        species = np.array(structure.species)
-        for label in structure.labels:
-            counts[label] += int((species == label).sum())
-            for other in structure.labels:
-                sums[label, other] += squares[(species[i] == label) & (species[j] == other)].sum()
-    units = {pair: np.sqrt(total / counts[pair[0]]) for pair, total in sums.items()}
-    known = [unit for unit in units.values() if unit > 0]
-    if not known:
+        radial = np.sin(np.arange(1, n + 1)[:, None] * np.pi / cutoff * r) * screen
+        total += float((radial**2).sum()) / n
+        count += structure.n_atoms
+    if not total > 0:
         raise ValueError(f"`cutoff` must reach at least one neighbour in the data, got {cutoff} Å")
-    return {pair: float(unit) if unit > 0 else float(np.mean(known)) for pair, unit in units.items()}
+    return float(np.sqrt(total / count))
 
 
 def shortest_distances(structures: list[Structure], cutoff: float) -> dict[tuple[str, str], float]:
