@@ -135,7 +135,8 @@ def triples_of(
         for c in (slots.first, slots.second)
     ]
     (r1, *first), (r2, *second) = ends
-    r3 = geometry.root(sum((b - a) ** 2 for a, b in zip(first, second, strict=True)))
+    x, y, z = (b - a for a, b in zip(first, second, strict=True))
+    r3 = geometry.root(x * x + y * y + z * z)
     real = jnp.arange(slots.first.shape[-1]) < slots.counts[:, None]
     inside = real & (r1 < cutoff) & (r2 < cutoff)
     if closed:
@@ -198,7 +199,8 @@ def in_blocks(function: Callable[..., Any], displacements: Array, environments: 
     So what is computed on the way stays in the cache, and takes no memory to speak of: derivatives compute it again.
     The environments that the function gets lack centres, neighbours and shifts. On other devices all rows at once.
     """
-    environments = dataclasses.replace(environments, centers=None, neighbors=None, shifts=None)
+    unread: Any = {"centers": None, "neighbors": None, "shifts": None}
+    environments = dataclasses.replace(environments, **unread)
     rows = displacements.shape[0]
     width = max([displacements.shape[1], 1, *(slots.first.shape[-1] for slots in environments.triples)])
     block = BLOCK.get(jax.default_backend())

@@ -113,7 +113,7 @@ class DescriptorSet:
         members = [
             products.Member(index, original, descriptor)
             for index, (original, descriptor) in enumerate(zip(originals, descriptors, strict=True))
-            if isinstance(descriptor, Product)
+            if isinstance(original, Product) and isinstance(descriptor, Product)
         ]
         groups = _groups({n: d for n, d in enumerate(descriptors) if not isinstance(d, Product)})
 

@@ -23,10 +23,10 @@ Factor = Callable[..., Array]
 class Member(NamedTuple):
     """A descriptor of a set: as the user made it, whose numbers tell what is shared, and in the dtype of the positions.
 
-    `index` is its place among the results.
+    `place` is where it stands among the results.
     """
 
-    index: int
+    place: int
     original: Product
     descriptor: Product
 
@@ -34,9 +34,9 @@ class Member(NamedTuple):
 def sums(
     members: Sequence[Member], displacements: Array, environments: Environments, labels: tuple[str, ...]
 ) -> dict[int, Array]:
-    """{index: [rows]} of all members, as each one's own :meth:`Descriptor.sums` would give it."""
+    """{place: [rows]} of all members, as each one's own :meth:`Descriptor.sums` would give it."""
     together: dict[tuple[Any, ...], list[tuple[Member, Any]]] = {}
-    result = {member.index: jnp.zeros(displacements.shape[0], displacements.dtype) for member in members}
+    result = {member.place: jnp.zeros(displacements.shape[0], displacements.dtype) for member in members}
     for member in members:
         descriptor = member.descriptor
         for kind, weight in descriptor.kinds(labels):
@@ -46,7 +46,7 @@ def sums(
         group = [member for member, _ in weighted]
         values = _sums_of_kind(group, displacements, environments, kind, cutoff, closed)
         for (member, weight), value in zip(weighted, values, strict=True):
-            result[member.index] = result[member.index] + weight * value
+            result[member.place] = result[member.place] + weight * value
     return result
 
 
