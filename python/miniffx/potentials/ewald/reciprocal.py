@@ -86,7 +86,7 @@ class EwaldReciprocal(Energy):
         wanted = self.cutoff / (2 * math.pi) * lengths
         enough = wanted < jnp.asarray(self.k_max) + 1
         if not _checks.is_traced(enough) and not enough.all():
-            least = tuple(int(n) for n in np.floor(wanted))
+            least = tuple(np.asarray(jnp.floor(wanted).astype(int)).tolist())
             raise ValueError(f"`k_max` must be at least {least} for this cell and cutoff, got {self.k_max}")
         positions = jnp.where(structure.mask[:, None], structure.positions, 0)
         valid = 1 + jnp.where(enough.all(), 0, jnp.nan).astype(positions.dtype) * positions.sum()
