@@ -224,7 +224,7 @@ def test_a_cell_may_grow_until_wave_vectors_are_missing():
     nl = ewald.neighbor_list(too_large)
     with pytest.raises(ValueError, match=r"`k_max` must be at least"):
         ewald(too_large, nl)
-    with pytest.raises(ValueError, match=r"`k_max` must be at least \(7, 8, 8\)"):
+    with pytest.raises(ValueError, match=r"`k_max` must be at least \(8, 8, 9\)"):
         mff.energy_forces_stress(ewald)(too_large, nl)
     for part in total_and_forces(ewald, too_large, nl):
         assert np.isnan(part).all()
