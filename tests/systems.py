@@ -86,11 +86,14 @@ def resolved() -> list[Callable[[], Structure]]:
     return [make for make in ALL if make is not far_outside or jax.config.jax_enable_x64]
 
 
-def in_one_shape(structures: list[Structure], energy: Any, extra: float = 0.05) -> list[tuple[Structure, NeighborList]]:
+def in_one_shape(
+    structures: list[Structure], energy: Any, extra: float = 0.05, any_axes: bool = True
+) -> list[tuple[Structure, NeighborList]]:
     """The structures with their lists, all padded alike, so that one compiled program serves them all.
 
-    The lists hold what the energy (or descriptor set) reads, up to `extra` Å beyond its cutoffs. Energies do not look
-    at the periodic axes but at the shifts in the list: so these are declared alike, too, once the list is made.
+    The lists hold what the energy (or descriptor set) reads, up to `extra` Å beyond its cutoffs. Most energies do
+    not look at the periodic axes but at the shifts in the list: so these are declared alike, too, once the list is
+    made, unless `any_axes` is False.
     """
     needs = energy.needs
     labels = tuple(sorted({label for structure in structures for label in structure.labels}))
@@ -110,6 +113,8 @@ def in_one_shape(structures: list[Structure], energy: Any, extra: float = 0.05) 
     lists = [list_of(structure, None) for structure in padded]
     largest = functools.reduce(Capacity.union, (nl.capacity for nl in lists))
     lists = [list_of(structure, largest) for structure in padded]
+    if not any_axes:
+        return list(zip(padded, lists, strict=True))
     alike = (False, False, False)
     return [
         (dataclasses.replace(structure, pbc=alike), dataclasses.replace(nl, pbc=alike))

@@ -4,11 +4,16 @@ import json
 import os
 import subprocess
 import sys
+import time
 import tomllib
+import warnings
 
+import ase.io
+import jax
 import numpy as np
 import pytest
 from ase.build import bulk
+from ase.constraints import FixAtoms, FixedLine
 
 import miniffx as mff
 from miniffx.cli import main
@@ -68,9 +73,10 @@ def test_fit_then_evaluate(folder, capsys):
     printed = capsys.readouterr().out
     out = folder / "out"
     assert sorted(item.name for item in out.iterdir()) == [
+        "checkpoint.safetensors",
         "convergence.png",
         "errors.json",
-        "history.json",
+        "log.jsonl",
         "model.safetensors",
         "parity.png",
     ]
@@ -79,11 +85,125 @@ def test_fit_then_evaluate(folder, capsys):
     test = mff.evaluate(mff.load(out / "model.safetensors"), mff.Dataset.read(folder / "test.extxyz"))
     assert errors["test"]["force_mae"] == pytest.approx(test.force_mae, rel=1e-9)
     assert f"{1e3 * test.force_mae:.1f}" in printed
-    assert json.loads((out / "history.json").read_text())[-1]["step"] == 150
+    log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    assert [log[n]["event"] for n in (0, 1, -1)] == ["start", "report", "end"]
+    assert log[-1]["step"] == 150
+    assert "A network potential per species with 14-6-1 (Si) nodes" in printed
+    assert f"worst frames\n{test.worst_table(3)}" in printed
     assert (out / "parity.png").read_bytes().startswith(b"\x89PNG")
 
-    assert main(["evaluate", str(out / "model.safetensors"), str(folder / "test.extxyz")]) == 0
-    assert str(test) in capsys.readouterr().out
+    assert main(["evaluate", str(out / "model.safetensors"), str(folder / "test.extxyz"), "--worst", "2"]) == 0
+    printed = capsys.readouterr().out
+    assert str(test) in printed
+    assert test.group_table() in printed
+    assert test.worst_table(2) in printed
+
+
+def test_killed_and_resumed_is_as_if_nothing_had_happened(folder, tmp_path, capsys):
+    """A process killed twice, wherever it is, and the file of the model that comes out in the end."""
+    for name in ("train.extxyz", "test.extxyz"):
+        (tmp_path / name).symlink_to(folder / name)
+    options = "steps = 3000\naverage = 0.99\nforce_fraction = 0.5\npatience = 2900"
+    text = CONFIG.replace("steps = 150", options)
+    (tmp_path / "config.toml").write_text(text)
+    (tmp_path / "straight.toml").write_text(text.replace('"out"', '"straight"'))
+    assert main(["fit", str(tmp_path / "straight.toml")]) == 0
+    log = tmp_path / "out" / "log.jsonl"
+
+    def reports():
+        return log.read_text().count('"event": "report"') if log.exists() else 0
+
+    command = [sys.executable, "-m", "miniffx", "fit", str(tmp_path / "config.toml"), "--resume"]
+    environment = os.environ | {"JAX_ENABLE_X64": "1"}  # as in this process
+    for wait in (0.0, 0.03):
+        before = reports()
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while reports() < before + 3 and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(wait)
+        assert process.poll() is None, "ended before it could be killed"
+        process.kill()
+        process.wait()
+    assert main(["fit", str(tmp_path / "config.toml"), "--resume"]) == 0
+    assert log.read_text().count('"event": "resume"') == 2
+    # Not the bytes of the files: the order in which safetensors writes metadata is random.
+    models = [mff.load(tmp_path / name / "model.safetensors") for name in ("out", "straight")]
+    assert str(jax.tree.structure(models[0])) == str(jax.tree.structure(models[1]))
+    leaves = [[np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(model)] for model in models]
+    assert leaves[0] == leaves[1]
+    assert not [item for item in (tmp_path / "out").iterdir() if item.name.startswith(".")]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        '[network]\nmembers = 2\nspecies = { Si = { hidden = [5, 4], activation = "silu", bias = false } }',
+        '[training]\noptimizer = "adamw"\noptions = { weight_decay = 1e-4 }\nschedule = "linear"\nwarmup = 5\n'
+        "clip = 1.0\n"
+        'huber = 0.5\nbatch_size = 4\n[normalization]\nfeatures = "range"\ncomponents = 0.01\n[output]\nplots = true',
+    ],
+)
+def test_options_of_a_config(folder, tmp_path, capsys, lines):
+    for name in ("train.extxyz", "test.extxyz"):
+        (tmp_path / name).symlink_to(folder / name)
+    text = CONFIG.replace("[network]\nhidden = [6]\n", "").replace("[training]\nsteps = 150\n", "")
+    text = text.replace('[output]\nfolder = "out"\n', "")
+    lines = lines.replace("[training]", "[training]\nsteps = 4")
+    if "[training]" not in lines:
+        lines += "\n[training]\nsteps = 4"
+    (tmp_path / "config.toml").write_text(f"{text}\n{lines}")
+    assert main(["fit", str(tmp_path / "config.toml")]) == 0
+    model = mff.load(tmp_path / "model.safetensors")
+    if "members" in lines:
+        assert isinstance(model, mff.Committee)
+        assert [w.shape[1:] for w in model.stacked.networks[0].weights] == [(14, 5), (5, 4), (4, 1)]
+        text = CONFIG.replace("[training]", '[training]\nstart = "model.safetensors"').replace("150", "2")
+        (tmp_path / "more.toml").write_text(text)
+        assert main(["fit", str(tmp_path / "more.toml")]) == 0
+        assert mff.load(tmp_path / "out" / "model.safetensors").size == 2
+
+
+def test_relax(tmp_path, capsys):
+    """Atoms and cell, frame by frame; fixed atoms stay, and what a frame carries is kept."""
+    lj = mff.potentials.LennardJones(epsilon=0.0103, sigma=3.40, cutoff=6.0, species=("Ar", "Ar"), truncation="smooth")
+    mff.io.save_model(lj, tmp_path / "lj.safetensors")
+    atoms = bulk("Ar", "hcp", a=3.9, c=6.0)
+    atoms.positions[1] += [0.3, 0, -0.15]
+    atoms.info["name"] = "first"
+    held = atoms.copy()
+    held.set_constraint(FixAtoms([1]))
+    ase.io.write(tmp_path / "in.xyz", [atoms, held], format="extxyz")
+    arguments = ["relax", str(tmp_path / "lj.safetensors"), str(tmp_path / "in.xyz"), "-o", str(tmp_path / "out.xyz")]
+    assert main([*arguments, "--cell", "--fmax", "1e-4"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.count("largest force") == 2
+    assert printed.err == ""
+    free, _ = ase.io.read(tmp_path / "out.xyz", index=":")
+    assert free.info["name"] == "first"
+    energy, forces = free.get_potential_energy(), free.get_forces()
+    free.calc = mff.calculators.ASECalculator(lj)
+    assert free.get_potential_energy() == pytest.approx(energy, abs=1e-6)
+    np.testing.assert_allclose(free.get_forces(), forces, atol=1e-6)
+    assert np.abs(forces).max() < 1e-4
+    assert np.abs(free.get_stress()).max() < 1.1e-5
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert main([*arguments, "--steps", "1"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.count("not converged") == 2
+    assert printed.err == "miniffx: warning: 2 of 2 frames did not converge: 0, 1\n"
+    moved, held_again = ase.io.read(tmp_path / "out.xyz", index=":")
+    np.testing.assert_allclose(held_again.positions[1], held.positions[1], atol=1e-7)
+    assert not np.allclose(moved.positions[1], held.positions[1], atol=1e-4)
+
+    held.set_constraint(FixedLine(0, [1, 0, 0]))
+    ase.io.write(tmp_path / "in.traj", held)
+    arguments[2] = str(tmp_path / "in.traj")
+    assert main(arguments) == 2
+    assert "in.traj, frame 0: constraints must be FixAtoms, got FixedLine" in capsys.readouterr().err
+    assert main([*arguments[:-1], str(tmp_path / "gone" / "out.xyz")]) == 2
+    assert "`output` must be in an existing folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -107,6 +227,18 @@ def test_fit_then_evaluate(folder, capsys):
         ('train = "train.extxyz"', "", "`data.train` must be a file, got ''"),
         ("[data]", "data = 3\n[data2]", "`data` must be a section, got 3"),
         ("steps = 150", "steps = ", "is not valid TOML"),
+        ("steps = 150", 'optimizer = "adm"', "[training]: `optimizer` must be one of lbfgs, adam,"),
+        ("steps = 150", 'schedule = "cosinus"', "got 'cosinus'; did you mean 'cosine'?"),
+        ("steps = 150", "options = { b3 = 1.0 }", "[training]: `option of adam` must be one of b1,"),
+        ("steps = 150", "options = 3", "`training.options` must be a table, got 3"),
+        ("steps = 150", "average = 1.5", "`training.average` must be in [0, 1), got 1.5"),
+        ("steps = 150", "clip = -1", "[training]: `clip` must be positive, got -1.0"),
+        ("steps = 150", "force_fraction = 0", "`training.force_fraction` must be in (0, 1], got 0.0"),
+        ("steps = 150", 'start = "gone.safetensors"', "`training.start` must be a file, got gone.safetensors"),
+        ("hidden = [6]", "bias = 1", "`network.bias` must be true or false or a list of true and false, got 1"),
+        ("hidden = [6]", "species = { Si = { hiden = [3] } }", "`hiden`; did you mean `hidden`?"),
+        ("hidden = [6]", "species = { Ge = { hidden = [3] } }", "`network.species` must hold only species of"),
+        ("[network]", '[normalization]\nfeatures = "max"\n[network]', "[normalization]: `features` must be one of std"),
         ('folder = "out"', 'folder = "train.extxyz"', "`output.folder` must be a folder, got"),
     ],
 )
@@ -152,7 +284,7 @@ def test_missing_and_damaged_files_are_one_clear_line(folder, tmp_path):
 def test_help_and_version():
     result = run("--help")
     assert result.returncode == 0
-    for command in ("quickstart", "fit", "evaluate"):
+    for command in ("quickstart", "fit", "evaluate", "relax"):
         assert command in result.stdout
     assert run("--version").stdout.strip() == f"miniffx {mff.__version__}"
     assert run().returncode == 2

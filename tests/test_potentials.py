@@ -16,7 +16,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import miniffx as mff
 import systems
-from miniffx import Structure
+from miniffx import Structure, geometry, mapping
 from miniffx import potentials as P
 from oracles import central_difference, pair_energies, tolerance, triple_energies
 from systems import in_one_shape
@@ -927,3 +927,31 @@ def test_bad_parameters_are_named(name, make):
 def test_a_misspelt_parameter_is_an_error():
     with pytest.raises(TypeError, match="sigmma"):
         P.LennardJones(epsilon=1.0, sigmma=1.0, cutoff=1.0, species=("A", "A"))
+
+
+@pytest.mark.parametrize(("make", "farther"), [(systems.silicon, 0.0), (systems.left_handed, 1.5)])
+def test_triples_in_steps_are_those_of_the_list(make, farther, monkeypatch):
+    """Turning columns against each other meets every triple once: forces as with each triple looked up in the list."""
+
+    def formula(r1, r2, r3, cos_theta):
+        return jnp.exp(-0.3 * (r1 + r2)) * (cos_theta + 0.2) ** 2 + 0.1 * r3
+
+    def looked_up(structure, nl):
+        environments = mapping.environments_of("Si", nl)
+        vectors = geometry.displacements(structure, environments)
+        kind = (nl.labels.index("Si"),) * 2
+        return mapping.sum_over_triples(formula, vectors, environments, kind, 3.0, closed=False).sum()
+
+    def in_steps(structure, nl):
+        (rows,) = mapping.triple_energies(formula, structure, nl, ("Si", "Si", "Si"), 3.0)
+        return rows.values.sum()
+
+    structure = make()
+    # With `farther`, rows have more columns than triples, and triples longer legs than count.
+    nl = mff.neighbor_list(structure, 3.2 + farther, triple_cutoff=3.0 + farther / 2, skin=0.1)
+    expected = jax.jit(mff.energy_and_forces(looked_up))(structure, nl)
+    for at_once in (0, mapping.AT_ONCE):
+        monkeypatch.setattr(mapping, "AT_ONCE", at_once)
+        found = jax.jit(mff.energy_and_forces(in_steps))(structure, nl)
+        assert_allclose(found[0], expected[0], rtol=1e-12)
+        assert_allclose(found[1], expected[1], rtol=1e-10, atol=1e-11)

@@ -14,8 +14,9 @@ from jax.flatten_util import ravel_pytree
 import miniffx as mff
 import oracles
 from miniffx.models.scaling import fit_scaling
-from miniffx.training import batching, loss
-from miniffx.training.fit import _mini_batches
+from miniffx.training import batching, stored
+from miniffx.training.loss import Sums, add_sums
+from miniffx.training.steps import MiniBatches
 
 D = mff.descriptors
 
@@ -155,12 +156,12 @@ def test_stored_jacobians_give_the_forces_of_the_model(model):
     data = mixture()
     result = mff.fit(model, data, steps=1, progress=False)
     features = mff.featurize(model.descriptors, data, jacobian=True)
-    batches = loss.make_batches(result.model, data, features, with_forces=True)
+    batches = stored.make_batches(result.model, data, features, ("force",))
     energies, forces = mff.training.predict(result.model, data)
     offsets = data.counts(result.model.species) @ np.asarray(result.model.scaling.offsets)
-    for batch, stored in zip(batches, features.batches, strict=True):
-        some_energies, some_forces = loss.predict(result.model, batch)
-        for row, index in enumerate(stored.indices):
+    for batch, group in zip(batches, features.batches, strict=True):
+        some_energies, _, some_forces, _ = stored.predict(result.model, batch)
+        for row, index in enumerate(group.indices):
             n = data[int(index)].structure.n_atoms
             np.testing.assert_allclose(some_energies[row], energies[index] - offsets[index], rtol=0, atol=1e-9)
             np.testing.assert_allclose(some_forces[row, :n], forces[index], rtol=0, atol=1e-9)
@@ -199,6 +200,11 @@ def test_constant_features_are_dropped_with_a_warning():
     assert scaling.factor[0][1] > 0
 
 
+def total_sums(model, batches, weights=mff.LossWeights()):  # noqa: B008
+    """The sums over all batches."""
+    return add_sums(Sums.of(stored.differences(model.networks, model, batch), weights) for batch in batches)
+
+
 # -- fitting --------------------------------------------------------------------------------------------------
 
 
@@ -212,8 +218,7 @@ def test_loss_is_what_its_docstring_says(data, model):
         np.concatenate([(f - frame.forces).ravel() for f, frame in zip(forces, data, strict=True)]) ** 2
     ).mean()
     features = mff.featurize(model.descriptors, data, jacobian=True)
-    batches = loss.make_batches(result.model, data, features, with_forces=True)
-    total = loss.total_sums(result.model, batches)
+    total = total_sums(result.model, stored.make_batches(result.model, data, features, ("force",)), weights)
     assert float(total.loss(weights)) == pytest.approx(2.0 * energy_term + 0.3 * force_term, rel=1e-9)
     errors = mff.evaluate(result.model, data)
     assert total.errors() == pytest.approx(
@@ -224,13 +229,13 @@ def test_loss_is_what_its_docstring_says(data, model):
 def test_gradient_of_the_loss_against_central_differences(data, model):
     model = mff.fit(model, data, steps=1, progress=False).model
     features = mff.featurize(model.descriptors, data[:4], jacobian=True)
-    batches = loss.make_batches(model, data[:4], features, with_forces=True)
+    batches = stored.make_batches(model, data[:4], features, ("force",))
     flat, unflatten = ravel_pytree(model.networks)
 
     @jax.jit
     def value(weights):
         networks = unflatten(weights)
-        return loss.total_sums(dataclasses.replace(model, networks=networks), batches).loss(mff.LossWeights())
+        return total_sums(dataclasses.replace(model, networks=networks), batches).loss(mff.LossWeights())
 
     chosen = np.random.default_rng(0).permutation(flat.size)[:10]
     gradient = jax.grad(value)(flat)[chosen]
@@ -263,10 +268,10 @@ def test_the_same_seed_repeats_a_fit_exactly(data, model):
 
 
 def test_every_frame_is_seen_once_per_epoch():
-    order = _mini_batches([5, 3], 2, seed=0)
+    order = MiniBatches([5, 3], 2, seed=0)
     seen = []
-    for _ in range(5):  # three batches of the first group, two of the second
-        which, chosen, real = next(order)
+    for step in range(5):  # three batches of the first group, two of the second
+        which, chosen, real = order(step)
         assert len(chosen) == 2
         seen += [(which, int(frame)) for frame, keep in zip(chosen, real, strict=True) if keep]
     assert sorted(seen) == [(0, n) for n in range(5)] + [(1, n) for n in range(3)]
@@ -310,7 +315,7 @@ def test_single_precision_data_train_in_single_precision(data, model):
     [
         ({"train": mff.Dataset([])}, "`train` must hold at least one frame"),
         ({"validation": mff.Dataset([])}, "`validation` must hold at least one frame"),
-        ({"optimizer": "sgdd"}, "`optimizer` must be 'lbfgs', 'adam' or an optax transformation, got 'sgdd'"),
+        ({"optimizer": "sgdd"}, "`optimizer` must be one of lbfgs, adam, .*, got 'sgdd'; did you mean 'sgd'?"),
         ({"steps": 0}, "`steps` must be a positive integer, got 0"),
         ({"batch_size": 4}, "`batch_size` must be None for 'lbfgs'"),
         ({"optimizer": "adam", "batch_size": -1}, "`batch_size` must be a positive integer"),

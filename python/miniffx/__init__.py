@@ -6,6 +6,7 @@ Units: eV, Å, eV/Å, eV/Å³, elementary charges. Stress is positive in tension
 from importlib.metadata import version as _version
 
 from miniffx import analysis as analysis
+from miniffx import calculators as calculators
 from miniffx import descriptors as descriptors
 from miniffx import io as io
 from miniffx import neighbors as neighbors
@@ -25,7 +26,10 @@ from miniffx.derivatives import stress as stress
 from miniffx.io import Frame as Frame
 from miniffx.io import load_model as load
 from miniffx.models import MLP as MLP
+from miniffx.models import Committee as Committee
+from miniffx.models import ExtrapolationWarning as ExtrapolationWarning
 from miniffx.models import NNPotential as NNPotential
+from miniffx.models import Normalization as Normalization
 from miniffx.neighbors import Buckets as Buckets
 from miniffx.neighbors import NeighborList as NeighborList
 from miniffx.neighbors import neighbor_list as neighbor_list
@@ -35,8 +39,10 @@ from miniffx.structure import Structure as Structure
 from miniffx.structure import stack as stack
 from miniffx.training import Dataset as Dataset
 from miniffx.training import Errors as Errors
+from miniffx.training import FeatureTable as FeatureTable
 from miniffx.training import FitResult as FitResult
 from miniffx.training import LossWeights as LossWeights
+from miniffx.training import Optimizer as Optimizer
 from miniffx.training import evaluate as evaluate
 from miniffx.training import featurize as featurize
 from miniffx.training import fit as fit

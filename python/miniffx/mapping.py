@@ -7,6 +7,9 @@ infinite there), and what it returns is replaced by 0 there.
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,11 +18,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from miniffx import _checks, geometry
-from miniffx.neighbors import Array, Environments, Needs, NeighborList
+from miniffx.neighbors import Array, Environments, Needs, NeighborList, TripleSlots
 from miniffx.structure import Structure
 
 PairFunction = Callable[[Array], Array]  # f(r), r [...] in Å
 TripleFunction = Callable[[Array, Array, Array, Array], Array]  # f(r_ij, r_ik, r_jk, cos θ_jik)
+
+# A sum over more pairs or triples than this goes through them in steps, and derivatives compute each step again instead
+# of storing it: memory that is asked for anew in every call costs more than arithmetic.
+AT_ONCE = 1 << 17
 
 
 class Rows(NamedTuple):
@@ -30,6 +37,19 @@ class Rows(NamedTuple):
 
     centers: Array
     values: Array
+
+
+class Pairs(NamedTuple):
+    """Rows still to be summed, by :func:`total` or :func:`per_atom`: those that read the same pairs share distances.
+
+    The value of a row is `factor` Σ_j formula(r_ij) over its neighbours of species `neighbor` closer than `cutoff`.
+    """
+
+    formula: PairFunction
+    environments: Environments
+    neighbor: int
+    cutoff: float | Array
+    factor: float | Array
 
 
 def environments_of(label: str, neighbors: NeighborList) -> Environments | None:
@@ -64,12 +84,19 @@ def sum_over_pairs(
         cutoff: in Å; the formula is evaluated only below it.
     """
     vectors = displacements[:, columns_of(neighbor, environments)]
-    return _sum_over_vectors(formula, vectors, environments.counts[:, neighbor], cutoff)
+    return sum_over_vectors(formula, vectors, environments.counts[:, neighbor], cutoff)
 
 
-def _sum_over_vectors(formula: PairFunction, vectors: Array, counts: Array, cutoff: float | Array) -> Array:
+def sum_over_vectors(formula: PairFunction, vectors: Array, counts: Array, cutoff: float | Array) -> Array:
+    """Σ_j f(r_ij) over the first `counts` [rows] of vectors [rows, columns, 3] that are below the cutoff: [rows].
+
+    The formula gets all distances [rows, columns] at once, so that it may bring along something else per pair.
+    """
     r = geometry.norm(vectors)
-    real = jnp.arange(r.shape[-1]) < counts[:, None]
+    return _sum_over_distances(formula, r, jnp.arange(r.shape[-1]) < counts[:, None], cutoff)
+
+
+def _sum_over_distances(formula: PairFunction, r: Array, real: Array, cutoff: float | Array) -> Array:
     inside = real & (r < cutoff)
     values = formula(jnp.where(inside, r, _harmless(cutoff, r.dtype)))
     return jnp.where(inside, values, 0).sum(axis=-1)
@@ -120,18 +147,63 @@ def pair_energies(
     neighbors: NeighborList,
     species: tuple[str, str],
     cutoff: float | Array,
-) -> tuple[Rows, ...]:
+) -> tuple[Pairs, ...]:
     """The energy of every pair of two species, half of it on each of its atoms."""
     rows = []
     for center, other in dict.fromkeys([species, species[::-1]]):
         environments = environments_of(center, neighbors)
         if environments is None or other not in neighbors.labels:
             continue
-        neighbor = neighbors.labels.index(other)
-        vectors = geometry.displacements(structure, environments, columns_of(neighbor, environments))
-        total = _sum_over_vectors(formula, vectors, environments.counts[:, neighbor], cutoff)
-        rows.append(Rows(environments.centers, 0.5 * total))
+        rows.append(Pairs(formula, environments, neighbors.labels.index(other), cutoff, 0.5))
     return tuple(rows)
+
+
+def scaled(factor: float | Array, rows: tuple[Rows | Pairs, ...]) -> tuple[Rows | Pairs, ...]:
+    """The rows times a number."""
+    return tuple(
+        row._replace(factor=factor * row.factor) if isinstance(row, Pairs) else row._replace(values=factor * row.values)
+        for row in rows
+    )
+
+
+def _summed(rows: tuple[Rows | Pairs, ...], structure: Structure) -> list[Rows]:
+    """The rows, with one for all that read the same pairs."""
+    result = [row for row in rows if isinstance(row, Rows)]
+    groups: dict[tuple[int, int], list[Pairs]] = {}
+    for row in rows:
+        if isinstance(row, Pairs):
+            groups.setdefault((id(row.environments), row.neighbor), []).append(row)
+    return result + [_sum_of_pairs(group, structure) for group in groups.values()]
+
+
+def _sum_of_pairs(group: list[Pairs], structure: Structure) -> Rows:
+    environments, neighbor = group[0].environments, group[0].neighbor
+    columns, counts = columns_of(neighbor, environments), environments.counts[:, neighbor, None]
+    n_rows, n_columns = environments.centers.shape[0], columns.stop - columns.start
+    n_steps = max(1, min(n_columns // 8, n_rows * n_columns // AT_ONCE))
+    width = -(-n_columns // n_steps)
+
+    def some(step: int | Array) -> Array:
+        # The last step begins early where columns do not divide evenly, and leaves out what has been counted.
+        start = jnp.minimum(step * width, n_columns - width)
+        part = dataclasses.replace(
+            environments,
+            neighbors=jax.lax.dynamic_slice_in_dim(environments.neighbors, columns.start + start, width, axis=1),
+            shifts=jax.lax.dynamic_slice_in_dim(environments.shifts, columns.start + start, width, axis=1),
+        )
+        r = geometry.norm(geometry.displacements(structure, part))
+        column = start + jnp.arange(width)
+        real = (column >= step * width) & (column < counts)
+        terms = [row.factor * _sum_over_distances(row.formula, r, real, row.cutoff) for row in group]
+        return functools.reduce(jnp.add, terms)
+
+    return Rows(environments.centers, some(0) if n_steps == 1 else _sum_of_steps(some, jnp.arange(n_steps)))
+
+
+def _sum_of_steps(term: Callable[[Array], Array], steps: Array) -> Array:
+    """Σ term(step), one after the other."""
+    zero = jnp.zeros_like(jax.eval_shape(term, steps[0]))
+    return jax.lax.scan(jax.checkpoint(lambda sum_, step: (sum_ + term(step), None)), zero, steps)[0]
 
 
 def triple_energies(
@@ -145,10 +217,66 @@ def triple_energies(
     environments = environments_of(species[0], neighbors)
     if environments is None or not set(species) <= set(neighbors.labels):
         return ()
-    vectors = geometry.displacements(structure, environments)
     kind, ordered = ordered_kind(formula, species[1:], neighbors.labels)
+    if kind[0] == kind[1]:
+        legs = _legs(environments, environments.triples[environments.triple_kinds.index(kind)])
+        return (Rows(environments.centers, _triples_in_steps(ordered, structure, legs, cutoff)),)
+    vectors = geometry.displacements(structure, environments)
     total = sum_over_triples(ordered, vectors, environments, kind, cutoff, closed=False)
     return (Rows(environments.centers, total),)
+
+
+def _legs(environments: Environments, slots: TripleSlots) -> Environments:
+    """The neighbours that a list's open triples of one kind, with both neighbours of one species, are made of.
+
+    All m of an atom within the triples' reach are paired, the first with the second and so on: m (m − 1) / 2 triples.
+    """
+    most = (1 + math.isqrt(1 + 8 * slots.first.shape[-1])) // 2
+    columns = jnp.concatenate([slots.first[:, :1], slots.second[:, : most - 1]], axis=1)
+    m = (1 + jnp.round(jnp.sqrt(1.0 + 8.0 * slots.counts)).astype(jnp.int32)) // 2
+    return dataclasses.replace(
+        environments,
+        neighbors=jnp.take_along_axis(environments.neighbors, columns, axis=1, mode="clip"),
+        shifts=jnp.take_along_axis(environments.shifts, columns[..., None], axis=1, mode="clip"),
+        counts=m[:, None],
+    )
+
+
+def _triples_in_steps(
+    formula: TripleFunction, structure: Structure, legs: Environments, cutoff: float | Array
+) -> Array:
+    """The sum over all pairs of the given neighbours: column j with j + 1, then with j + 2, …, cyclically.
+
+    No triple is looked up, so that derivatives have nothing to scatter; rows come last, to fill vector registers.
+    """
+    n_rows, n_columns = legs.neighbors.shape
+    dtype = structure.positions.dtype
+    if n_columns < 2:
+        return jnp.zeros(n_rows, dtype)
+    vectors = geometry.displacements(structure, legs)
+    r = geometry.norm(vectors).T
+    column = jnp.arange(n_columns)[:, None]
+    inside = (column < legs.counts[:, 0]) & (r < cutoff)
+    side = _harmless(cutoff, dtype)
+    first = (*jnp.moveaxis(vectors, 2, 0).transpose(0, 2, 1), r, inside)
+    twice = [jnp.concatenate([part, part[: n_columns // 2]]) for part in first]
+
+    def some(step: Array) -> Array:
+        x1, y1, z1, r1, inside1 = first
+        x2, y2, z2, r2, inside2 = (jax.lax.dynamic_slice_in_dim(part, step, n_columns) for part in twice)
+        both = inside1 & inside2 & ((2 * step < n_columns) | (column < step))  # half a turn meets everyone twice
+        apart = both & (r1 > 0) & (r2 > 0)
+        r3 = geometry.norm(jnp.stack([x2 - x1, y2 - y1, z2 - z1], axis=-1))
+        cos_theta = jnp.where(apart, x1 * x2 + y1 * y2 + z1 * z2, 0.5) / (
+            jnp.where(apart, r1, 1) * jnp.where(apart, r2, 1)
+        )
+        r1, r2, r3 = (jnp.where(both, r, side) for r in (r1, r2, r3))
+        return jnp.where(both, formula(r1, r2, r3, cos_theta), 0).sum(axis=0)
+
+    steps = jnp.arange(1, n_columns // 2 + 1)
+    if n_rows * n_columns * len(steps) <= AT_ONCE:
+        return jax.vmap(some)(steps).sum(axis=0)
+    return _sum_of_steps(some, steps)
 
 
 def ordered_kind(
@@ -161,16 +289,16 @@ def ordered_kind(
     return (c, b), lambda r1, r2, r3, cos_theta: formula(r2, r1, r3, cos_theta)
 
 
-def total(rows: tuple[Rows, ...], structure: Structure) -> Array:
+def total(rows: tuple[Rows | Pairs, ...], structure: Structure) -> Array:
     """The sum of all rows."""
     dtype = structure.positions.dtype
-    return sum((values.sum() for _, values in rows), jnp.zeros((), dtype)).astype(dtype)
+    return sum((values.sum() for _, values in _summed(rows, structure)), jnp.zeros((), dtype)).astype(dtype)
 
 
-def per_atom(rows: tuple[Rows, ...], structure: Structure) -> Array:
+def per_atom(rows: tuple[Rows | Pairs, ...], structure: Structure) -> Array:
     """[n_atoms]: the rows added up where they belong, 0 for padding atoms."""
     result = jnp.zeros(structure.n_atoms, structure.positions.dtype)
-    for centers, values in rows:
+    for centers, values in _summed(rows, structure):
         result = result.at[centers].add(values.astype(result.dtype), mode="drop")
     return result
 

@@ -1,4 +1,4 @@
-"""The command line: ``miniffx quickstart``, ``miniffx fit``, ``miniffx evaluate``."""
+"""The command line: ``miniffx quickstart``, ``miniffx fit``, ``miniffx evaluate``, ``miniffx relax``."""
 
 from __future__ import annotations
 
@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     fit.add_argument("config", type=Path, nargs="?", help="a TOML file; paths in it are relative to its folder")
     fit.add_argument("--keys", action="store_true", help="list the keys of a config file and their defaults")
+    fit.add_argument("--resume", action="store_true", help="go on where a fit of the same config file was stopped")
     fit.set_defaults(run=_fit)
 
     evaluate = commands.add_parser(
@@ -69,7 +70,24 @@ def _parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument("model", type=Path, help="a model file (.safetensors)")
     evaluate.add_argument("data", type=Path, help="frames in any format that ASE reads")
+    evaluate.add_argument("--worst", type=int, default=0, metavar="N", help="name the N frames with the largest errors")
     evaluate.set_defaults(run=_evaluate)
+
+    relax = commands.add_parser(
+        "relax",
+        help="relax structures with a saved model",
+        description="Moves the atoms of every frame, and with --cell its cell too, to the nearest minimum of the "
+        "energy. Atoms under ASE's FixAtoms stay where they are.",
+    )
+    relax.add_argument("model", type=Path, help="a model file (.safetensors)")
+    relax.add_argument("input", type=Path, help="structures in any format that ASE reads")
+    relax.add_argument(
+        "-o", "--output", type=Path, required=True, help="extended XYZ to write, with energies and forces"
+    )
+    relax.add_argument("--cell", action="store_true", help="relax the cell, too, to stresses below 1e-5 eV/Å³")
+    relax.add_argument("--fmax", type=float, default=1e-3, help="largest force left, in eV/Å (default: 0.001)")
+    relax.add_argument("--steps", type=int, default=1000, help="at most so many (default: 1000)")
+    relax.set_defaults(run=_relax)
     return parser
 
 
@@ -91,13 +109,26 @@ def _fit(options: Any) -> None:
     elif options.config is None:
         raise ValueError("`config` must be a TOML file, got none")
     else:
-        fit_from_config(read_config(options.config))
+        fit_from_config(read_config(options.config), resume=options.resume)
 
 
 def _evaluate(options: Any) -> None:
     import miniffx as mff
 
-    print(mff.evaluate(mff.load(options.model), mff.Dataset.read(options.data)))
+    if options.worst < 0:
+        raise ValueError(f"`worst` must not be negative, got {options.worst}")
+    errors = mff.evaluate(mff.load(options.model), mff.Dataset.read(options.data))
+    print(errors)
+    if len(errors.by_group()) > 1:
+        print(f"\nby group\n{errors.group_table()}")
+    if options.worst:
+        print(f"\nworst frames\n{errors.worst_table(options.worst)}")
+
+
+def _relax(options: Any) -> None:
+    from miniffx.cli.relax import relax_file
+
+    relax_file(options.model, options.input, options.output, options.cell, options.fmax, options.steps)
 
 
 def _show_warning(message: Any, category: Any, filename: Any, lineno: Any, file: Any = None, line: Any = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import difflib
 import tomllib
@@ -12,7 +13,8 @@ from typing import Any
 
 def key(default: Any, help: str) -> Any:
     """A key of a config file: its default and what it means."""
-    factory = {"default_factory": lambda: list(default)} if isinstance(default, list) else {"default": default}
+    copied = isinstance(default, (list, dict))
+    factory = {"default_factory": lambda: copy.copy(default)} if copied else {"default": default}
     return field(**factory, metadata={"help": help})
 
 
@@ -39,17 +41,44 @@ class Network:
 
     hidden: list[int] = key([48, 48], "widths of the hidden layers")
     activation: str = key("tanh", "tanh, sigmoid, softplus, silu, relu, linear or another of miniffx.MLP")
+    bias: bool | list[bool] = key(True, "whether layers have biases, or one answer for every layer")
+    species: dict = key({}, "other values for some, as { Si = { hidden = [20], activation = 'silu', bias = false } }")
+    members: int = key(1, "more than one: a committee of so many, trained at once")
+
+
+@dataclass
+class Normalization:
+    """[normalization]: how data are brought to order one."""
+
+    energy_offsets: bool = key(True, "count energies from a least-squares sum over the atoms' species")
+    energy_scale: float = key(0.0, "eV; 0: the standard deviation of what the offsets leave per atom")
+    features: str = key("std", "the unit of features: 'std', 'range' (half of it) or 'none'")
+    center: bool = key(True, "count features from their mean (middle, for 'range')")
+    components: float = key(0.0, "principal components: how many, or a cut below 1 relative to the largest; 0: none")
 
 
 @dataclass
 class Training:
     """[training]: how to learn."""
 
-    optimizer: str = key("adam", "'adam' (mini-batches) or 'lbfgs' (whole set per step)")
+    start: str = key("", "a saved model to train on; [descriptors], [network] and [normalization] are then not used")
+    optimizer: str = key("adam", "'adam' or another of miniffx.Optimizer (mini-batches), or 'lbfgs' (whole set)")
     steps: int = key(12000, "updates of the weights")
-    batch_size: int = key(8, "frames per step of adam")
+    batch_size: int = key(8, "frames per step; 'lbfgs' takes all")
+    learning_rate: float = key(0.003, "the largest; 'lbfgs' has none, and none of the next five")
+    schedule: str = key("cosine", "how it ends: 'cosine', 'linear', 'exponential', or 'constant'")
+    final: float = key(0.0, "the fraction of the learning rate at the last step")
+    warmup: int = key(0, "steps in which the learning rate grows from 0")
+    clip: float = key(0.0, "the longest gradient (global norm); 0: any")
+    options: dict = key({}, "further arguments of the optimizer, as in optax: { b1 = 0.95 }")
+    average: float = key(0.0, "decay per step of averaged weights, for instance 0.999; 0: no averages")
+    patience: int = key(0, "stop after so many steps without a better validation score; 0: never")
+    force_fraction: float = key(1.0, "part of the frames of a mini-batch whose forces and stress are looked at")
     energy_weight: float = key(1.0, "of squared energy errors, in (eV/atom)^-2")
-    force_weight: float = key(0.03, "of squared force errors, in (eV/Å)^-2; 0 learns energies alone")
+    force_weight: float = key(0.03, "of squared force errors, in (eV/Å)^-2; 0 learns no forces")
+    stress_weight: float = key(0.0, "of squared stress errors, in (eV/Å³)^-2")
+    partial_energy_weight: float = key(0.0, "of squared errors of the energies of atoms, in eV^-2")
+    huber: float = key(0.0, "weighted errors beyond this count linearly (miniffx.LossWeights); 0: none do")
     seed: int = key(0, "of the initial weights, the validation split and the order of batches")
 
 
@@ -57,7 +86,8 @@ class Training:
 class Output:
     """[output]: what is left."""
 
-    folder: str = key(".", "for model.safetensors, history.json, errors.json, convergence.png, parity.png")
+    folder: str = key(".", "for model, checkpoint (.safetensors), log (.jsonl), errors (.json), pictures (.png)")
+    plots: bool = key(False, "draw the pictures while training, too")
 
 
 @dataclass
@@ -71,6 +101,7 @@ class Config:
     data: Data = field(default_factory=Data)
     descriptors: Descriptors = field(default_factory=Descriptors)
     network: Network = field(default_factory=Network)
+    normalization: Normalization = field(default_factory=Normalization)
     training: Training = field(default_factory=Training)
     output: Output = field(default_factory=Output)
     base: Path = Path(".")
@@ -80,6 +111,7 @@ SECTIONS: dict[str, type] = {
     "data": Data,
     "descriptors": Descriptors,
     "network": Network,
+    "normalization": Normalization,
     "training": Training,
     "output": Output,
 }
@@ -103,10 +135,10 @@ def read_config(path: Path) -> Config:
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     config.base = path.parent
-    for name in ("train", "validation", "test"):
-        value = getattr(config.data, name)
+    files = {f"data.{name}": getattr(config.data, name) for name in ("train", "validation", "test")}
+    for name, value in (files | {"training.start": config.training.start}).items():
         if isinstance(value, str) and value and not (config.base / value).is_file():
-            raise FileNotFoundError(f"{path}: `data.{name}` must be a file, got {value}, which does not exist")
+            raise FileNotFoundError(f"{path}: `{name}` must be a file, got {value}, which does not exist")
     return config
 
 
@@ -117,7 +149,7 @@ def describe_keys() -> str:
         lines.append(f"[{section}]")
         for item in dataclasses.fields(make()):
             value = getattr(make(), item.name)
-            lines.append(f"{f'{item.name} = {_toml(value)}':<28}# {item.metadata['help']}")
+            lines.append(f"{f'{item.name} = {_toml(value)}':<32}# {item.metadata['help']}")
         lines.append("")
     return "\n".join(lines).rstrip()
 
@@ -159,10 +191,12 @@ def _checked(name: str, value: Any, annotation: str) -> Any:
     """`value` if it has the annotated type, with whole numbers accepted as floats."""
 
     def fits(item: Any, kind: str) -> bool:
-        if kind == "list[int]":
-            return isinstance(item, list) and all(fits(element, "int") for element in item)
-        if isinstance(item, bool):
-            return False
+        if kind.startswith("list"):
+            return isinstance(item, list) and all(fits(element, kind[5:-1]) for element in item)
+        if kind == "dict":
+            return isinstance(item, dict)
+        if isinstance(item, bool) or kind == "bool":
+            return isinstance(item, bool) and kind == "bool"
         return isinstance(item, int if kind == "int" else str if kind == "str" else (int, float))
 
     kinds = annotation.split(" | ")
@@ -171,10 +205,13 @@ def _checked(name: str, value: Any, annotation: str) -> Any:
             "int": "a whole number",
             "float": "a number",
             "str": "a string",
+            "bool": "true or false",
+            "dict": "a table",
             "list[int]": "a list of whole numbers",
+            "list[bool]": "a list of true and false",
         }
         raise ValueError(f"`{name}` must be {' or '.join(words[kind] for kind in kinds)}, got {value!r}")
-    return float(value) if "float" in kinds and isinstance(value, int) else value
+    return float(value) if "float" in kinds and isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _check_values(config: Config) -> None:
@@ -198,19 +235,88 @@ def _check_values(config: Config) -> None:
     require(0 < config.descriptors.cutoff < 100, "descriptors.cutoff", "positive, in Å", config.descriptors.cutoff)
     require(all(width > 0 for width in network.hidden), "network.hidden", "positive widths", network.hidden)
     require(network.activation in ACTIVATIONS, "network.activation", _one_of(ACTIVATIONS), network.activation)
-    require(training.optimizer in OPTIMIZERS, "training.optimizer", _one_of(OPTIMIZERS), training.optimizer)
     for name in ("steps", "batch_size"):
         require(getattr(training, name) > 0, f"training.{name}", "positive", getattr(training, name))
-    for name in ("energy_weight", "force_weight"):
+    for name in ("energy_weight", "force_weight", "stress_weight", "partial_energy_weight"):
         value = getattr(training, name)
         require(0 <= value < float("inf"), f"training.{name}", "finite and not negative", value)
-    weights = training.energy_weight + training.force_weight
-    require(weights > 0, "training.energy_weight", "positive where force_weight is 0", training.energy_weight)
+    weights = sum(getattr(training, f"{name}_weight") for name in ("energy", "force", "stress", "partial_energy"))
+    require(weights > 0, "training.energy_weight", "positive where the others are 0", training.energy_weight)
     require(training.seed >= 0, "training.seed", "not negative", training.seed)
+    for name in ("patience", "warmup"):
+        require(getattr(training, name) >= 0, f"training.{name}", "not negative", getattr(training, name))
+    require(0 <= training.average < 1, "training.average", "in [0, 1)", training.average)
+    require(0 < training.force_fraction <= 1, "training.force_fraction", "in (0, 1]", training.force_fraction)
+    validated = bool(data.validation)
+    require(validated or not training.patience, "training.patience", "0 without data.validation", training.patience)
+    require(network.members >= 1, "network.members", "positive", network.members)
+    names = ("hidden", "activation", "bias")
+    types = {item.name: str(item.type) for item in dataclasses.fields(network)}
+    for label, entries in network.species.items():
+        require(isinstance(entries, dict), f"network.species.{label}", "a table", entries)
+        for name, value in entries.items():
+            _known(f"key in network.species.{label}", name, names)
+            _checked(f"network.species.{label}.{name}", value, types[name])
+    for section, make in (("training", optimizer), ("training", loss_weights), ("normalization", normalization)):
+        try:
+            make(config)
+        except ValueError as error:
+            raise ValueError(f"[{section}]: {error}") from error
+
+
+# The objects that sections stand for: their own checks are those of the keys.
+
+
+def optimizer(config: Config) -> Any:
+    """The optimizer of [training]."""
+    from miniffx.training import Optimizer
+
+    training = config.training
+    if training.optimizer == "lbfgs":
+        return Optimizer("lbfgs", options=training.options)
+    return Optimizer(
+        training.optimizer,
+        learning_rate=training.learning_rate,
+        schedule=training.schedule,
+        final=training.final,
+        warmup=training.warmup,
+        clip=training.clip or None,
+        options=training.options,
+    )
+
+
+def loss_weights(config: Config) -> Any:
+    """The weights of [training]."""
+    from miniffx.training import LossWeights
+
+    training = config.training
+    return LossWeights(
+        energy=training.energy_weight,
+        forces=training.force_weight,
+        stress=training.stress_weight,
+        partial_energies=training.partial_energy_weight,
+        huber=training.huber or None,
+    )
+
+
+def normalization(config: Config) -> Any:
+    """What [normalization] says; None where it says nothing else than a fit does by itself."""
+    from miniffx.models import Normalization as Wanted
+
+    section = config.normalization
+    components = int(section.components) if section.components >= 1 else section.components or None
+    if section.components >= 1 and components != section.components:
+        raise ValueError(f"`components` must be a whole number or a fraction below 1, got {section.components}")
+    return Wanted(
+        energy_offsets=section.energy_offsets,
+        energy_scale=section.energy_scale or None,
+        features=section.features,
+        center=section.center,
+        components=components,
+    )
 
 
 RECIPES = ("default", "behler")
-OPTIMIZERS = ("adam", "lbfgs")
 
 
 def _one_of(names: Any) -> str:
@@ -221,4 +327,11 @@ def _toml(value: Any) -> str:
     if isinstance(value, str):
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"'
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, dict):
+        content = ", ".join(f"{_toml(name)} = {_toml(item)}" for name, item in value.items())
+        return f"{{ {content} }}" if content else "{}"
     return str(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -10,71 +11,141 @@ import jax
 from matplotlib.figure import Figure
 
 import miniffx as mff
-from miniffx.cli.config import Config
+from miniffx.cli.config import Config, loss_weights, normalization, optimizer
 from miniffx.io.files import replacing
 
-MODEL, HISTORY, ERRORS = "model.safetensors", "history.json", "errors.json"
+MODEL, CHECKPOINT, LOG, ERRORS = "model.safetensors", "checkpoint.safetensors", "log.jsonl", "errors.json"
 CONVERGENCE, PARITY = "convergence.png", "parity.png"
 
 
-def fit_from_config(config: Config) -> mff.NNPotential:
-    """Train as the config says; write the model, the history, the errors and pictures; print what matters."""
+def fit_from_config(config: Config, resume: bool = False) -> Any:
+    """Train as the config says; write the model, a log, the errors and pictures; print what matters."""
     folder = config.base / config.output.folder
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"`output.folder` must be a folder, got {folder}, which is a file")
     train, validation, test = _read_data(config)
 
-    recipe = {"default": mff.descriptors.default_set, "behler": mff.descriptors.behler_set}[config.descriptors.recipe]
-    descriptors = recipe(train, cutoff=config.descriptors.cutoff)
-    model = mff.NNPotential.init(
-        jax.random.key(config.training.seed),
-        descriptors,
-        hidden=config.network.hidden,
-        activation=config.network.activation,
-    )
+    model = _initial_model(config, train)
     print(f"training on   {train}")
     if validation is not None:
         print(f"validating on {validation}")
-    for label in model.species:
+    one = model.stacked if isinstance(model, mff.Committee) else model
+    for label, network in zip(one.species, one.networks, strict=True):
+        widths = [weights.shape[-2] for weights in network.weights]
+        count = f" × {model.size}" if isinstance(model, mff.Committee) else ""
         print(
-            f"descriptors   {len(descriptors.of(label))} of {label}, up to {descriptors.cutoff:g} Å; network "
-            f"{'-'.join(str(width) for width in (len(descriptors.of(label)), *config.network.hidden, 1))}"
+            f"descriptors   {widths[0]} of {label}, up to {one.descriptors.cutoff:g} Å; network "
+            f"{'-'.join(map(str, (*widths, 1)))}{count}"
         )
-    lbfgs = config.training.optimizer == "lbfgs"
+    training = config.training
+    folder.mkdir(parents=True, exist_ok=True)
+    shown = next(data for data in (test, validation, train) if data is not None)
+    history: list[Any] = []
+
+    def draw(entry: dict[str, float], best: Any) -> None:
+        history.append(entry)
+        _draw(history, best, shown, folder)
+
     result = mff.fit(
         model,
         train,
         validation,
-        optimizer=config.training.optimizer,
-        weights=mff.LossWeights(energy=config.training.energy_weight, forces=config.training.force_weight),
-        steps=config.training.steps,
-        batch_size=None if lbfgs else config.training.batch_size,
-        seed=config.training.seed,
+        optimizer=optimizer(config),
+        weights=loss_weights(config),
+        steps=training.steps,
+        batch_size=None if training.optimizer == "lbfgs" else training.batch_size,
+        seed=training.seed,
+        force_fraction=training.force_fraction,
+        average=training.average or None,
+        patience=training.patience or None,
+        checkpoint=folder / CHECKPOINT,
+        resume=resume,
+        log=folder / LOG,
+        callback=draw if config.output.plots else None,
+        normalization=None if training.start else normalization(config),
     )
-    if validation is not None:
-        print(f"best step     {result.best_step} of {config.training.steps}, by the validation errors")
-
-    folder.mkdir(parents=True, exist_ok=True)
     result.model.save(folder / MODEL)
-    errors = {"train": mff.evaluate(result.model, train)}
-    if validation is not None:
-        errors["validation"] = mff.evaluate(result.model, validation)
-    if test is not None:
-        errors["test"] = mff.evaluate(result.model, test)
-    write_json(folder / HISTORY, result.history)
-    write_json(folder / ERRORS, {name: vars(value) for name, value in errors.items()})
-    save_figure(mff.plot.convergence(result.history).figure, folder / CONVERGENCE)
+    named = {"train": train, "validation": validation, "test": test}
+    errors = {name: mff.evaluate(result.model, data) for name, data in named.items() if data is not None}
+    write_json(folder / ERRORS, {name: each.numbers() for name, each in errors.items()})
+    _draw(result.history, result.model, shown, folder)
+
+    print(summary(model, config, result, errors))
+    print(error_table(errors))
+    name, last = list(errors.items())[-1]
+    if len(last.by_group()) > 1:
+        print(f"\n{name}, by group\n{last.group_table()}")
+    print(f"\n{name}, worst frames\n{last.worst_table(3)}\n")
+    print(f"written to {folder}: {', '.join((MODEL, CHECKPOINT, LOG, ERRORS, CONVERGENCE, PARITY))}")
+    return result.model
+
+
+def _initial_model(config: Config, train: mff.Dataset) -> Any:
+    if config.training.start:
+        model = mff.load(config.base / config.training.start)
+        if not isinstance(model, mff.NNPotential | mff.Committee):
+            raise ValueError(f"`training.start` must be a network, got a file with a {type(model).__name__}")
+        return model
+    recipe = {"default": mff.descriptors.default_set, "behler": mff.descriptors.behler_set}[config.descriptors.recipe]
+    descriptors = recipe(train, cutoff=config.descriptors.cutoff)
+    network = config.network
+    unknown = sorted(set(network.species) - set(descriptors.species))
+    if unknown:
+        raise ValueError(
+            f"`network.species` must hold only species of `data.train` ({', '.join(descriptors.species)}), "
+            f"got {', '.join(unknown)}"
+        )
+    options = {
+        name: {label: network.species.get(label, {}).get(name, getattr(network, name)) for label in descriptors.species}
+        for name in ("hidden", "activation", "bias")
+    }
+    key = jax.random.key(config.training.seed)
+    if network.members > 1:
+        return mff.Committee.init(key, descriptors, members=network.members, **options)
+    return mff.NNPotential.init(key, descriptors, **options)
+
+
+def _draw(history: list[Any], model: Any, shown: mff.Dataset, folder: Path) -> None:
+    """Convergence and parity, as they stand."""
+    save_figure(mff.plot.convergence(history).figure, folder / CONVERGENCE)
     figure = Figure(figsize=(9.2, 4.8), layout="constrained")
-    shown = next(data for data in (test, validation, train) if data is not None)
     left, right = figure.subplots(1, 2)
-    mff.plot.parity(result.model, shown, "energy", ax=left)
+    mff.plot.parity(model, shown, "energy", ax=left)
     if shown.has_forces:
-        mff.plot.parity(result.model, shown, "forces", ax=right)
+        mff.plot.parity(model, shown, "forces", ax=right)
     save_figure(figure, folder / PARITY)
 
-    print(error_table(errors))
-    print(f"written to {folder}: {', '.join((MODEL, HISTORY, ERRORS, CONVERGENCE, PARITY))}")
-    return result.model
+
+def summary(model: Any, config: Config, result: mff.FitResult, errors: dict[str, mff.Errors]) -> str:
+    """What was done, in sentences for a paper."""
+    one = model.stacked if isinstance(model, mff.Committee) else model
+    training, sizes = config.training, {name: (e.n_frames, e.n_atoms) for name, e in errors.items()}
+    networks = ", ".join(
+        f"{'-'.join(str(w.shape[-2]) for w in network.weights)}-1 ({label})"
+        for label, network in zip(one.species, one.networks, strict=True)
+    )
+    kind = f"A committee of {model.size} neural-network potentials" if isinstance(model, mff.Committee) else "A network"
+    data = "; ".join(f"{name}: {frames} frames, {atoms} atoms" for name, (frames, atoms) in sizes.items())
+    best = result.best_step if isinstance(result.best_step, int) else "/".join(map(str, result.best_step))
+    chosen = f", of which step {best} is the best by the validation errors" if "validation" in errors else ""
+    text = (
+        f"{kind} potential per species with {networks} nodes on atom-centred descriptors up to "
+        f"{one.descriptors.cutoff:g} Å ({data}), {result.model.n_weights} weights, trained by {training.optimizer} in "
+        f"{result.history[-1]['step']:.0f} steps{chosen} on {_squares(training)}, "
+        f"in {result.history[-1]['seconds']:.0f} s after featurization (miniffx {mff.__version__})."
+    )
+    return "\n".join(textwrap.wrap(text.replace("potentials potential", "potentials"), 100))
+
+
+def _squares(training: Any) -> str:
+    terms = {"energy": "energies per atom (eV)", "force": "force components (eV/Å)"}
+    terms |= {"stress": "stress (eV/Å³)", "partial_energy": "energies of atoms (eV)"}
+    parts = []
+    for name, what in terms.items():
+        weight = getattr(training, f"{name}_weight")
+        if weight:
+            parts.append(f"{weight:g} × mean squared errors of {what}")
+    return " + ".join(parts)
 
 
 def error_table(errors: dict[str, mff.Errors]) -> str:

@@ -31,14 +31,14 @@ class MLP:
 
     Attributes:
         weights: matrices [n_in, n_out], one per layer; the last has one column.
-        biases: vectors [n_out], one per layer, or () where the network has none.
+        biases: vectors [n_out], one per layer, None for a layer without; or () where the network has none.
         activation: between the layers: "tanh", "sigmoid" 1/(1 + exp(−x)), "softplus", "silu", "relu", "linear",
             "gaussian" exp(−x²/2), "cosine", "reverse_sigmoid" 1 − 1/(1 + exp(−x)), "exponential" exp(−x) or "square".
             Or a tuple with one name for every layer, that of the output included (static).
     """
 
     weights: tuple[Array, ...]
-    biases: tuple[Array, ...]
+    biases: tuple[Array | None, ...]
     activation: str | tuple[str, ...] = static(default="tanh")
 
     def __post_init__(self) -> None:
@@ -67,7 +67,7 @@ class MLP:
         n_inputs: int,
         hidden: Sequence[int] = (24, 24),
         activation: str | Sequence[str] = "tanh",
-        bias: bool = True,
+        bias: bool | Sequence[bool] = True,
     ) -> MLP:
         """Random weights of variance 1/n_in (LeCun), biases 0.
 
@@ -76,7 +76,7 @@ class MLP:
             n_inputs: number of features.
             hidden: widths of the hidden layers; () makes a linear map.
             activation: between the layers, or one for every layer.
-            bias: whether layers have biases.
+            bias: whether layers have biases, or one answer for every layer.
 
         >>> import jax, miniffx as mff
         >>> mlp = mff.MLP.init(jax.random.key(0), n_inputs=3, hidden=(8,))
@@ -86,11 +86,16 @@ class MLP:
         widths = [n_inputs, *hidden, 1]
         if any(not isinstance(width, int) or width < 1 for width in widths):
             raise ValueError(f"`n_inputs` and `hidden` must be positive integers, got {n_inputs} and {tuple(hidden)}")
+        flags = (bias,) * (len(widths) - 1) if isinstance(bias, bool) else tuple(bias)
+        if len(flags) != len(widths) - 1 or not all(isinstance(flag, bool) for flag in flags):
+            raise ValueError(f"`bias` must be a bool, or one for each of {len(widths) - 1} layers, got {bias!r}")
         keys = jax.random.split(key, len(widths) - 1)
         layers = list(zip(keys, widths[:-1], widths[1:], strict=True))
         return cls(
             weights=tuple(jax.random.normal(k, (n, m)) / jnp.sqrt(n) for k, n, m in layers),
-            biases=tuple(jnp.zeros(m) for _, _, m in layers) if bias else (),
+            biases=tuple(jnp.zeros(m) if flag else None for (_, _, m), flag in zip(layers, flags, strict=True))
+            if any(flags)
+            else (),
             activation=activation if isinstance(activation, str) else tuple(activation),
         )
 
@@ -99,8 +104,8 @@ class MLP:
         x = features
         for layer, (weights, activation) in enumerate(zip(self.weights, self.activations, strict=True)):
             x = jnp.matmul(x, weights, precision=jax.lax.Precision.HIGHEST)
-            if self.biases:
-                x = x + self.biases[layer]
+            if self.biases and (bias := self.biases[layer]) is not None:
+                x = x + bias
             x = ACTIVATIONS[activation](x)
         return x[..., 0]
 

@@ -65,6 +65,6 @@ class Buckingham(Energy):
         """E(r) in eV for r < cutoff."""
         return switching.truncate(self.untruncated, r, self.cutoff, self.truncation)
 
-    def rows(self, structure: Structure, neighbors: NeighborList) -> tuple[mapping.Rows, ...]:
+    def rows(self, structure: Structure, neighbors: NeighborList) -> tuple[mapping.Pairs, ...]:
         """Energies of atoms, species by species."""
         return mapping.pair_energies(self.formula, structure, neighbors, self.species, self.cutoff)

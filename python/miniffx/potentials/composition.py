@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
@@ -13,6 +14,8 @@ from miniffx import mapping
 from miniffx._pytree import pytree, static
 from miniffx.neighbors import Array, Capacity, Needs, NeighborList
 from miniffx.structure import Structure
+
+AnyRows = tuple[mapping.Rows | mapping.Pairs, ...]
 
 
 class Energy:
@@ -28,14 +31,23 @@ class Energy:
         """The pairs and triples that the energy reads."""
         raise NotImplementedError
 
-    def rows(self, structure: Structure, neighbors: NeighborList) -> tuple[mapping.Rows, ...]:
+    def rows(self, structure: Structure, neighbors: NeighborList) -> AnyRows:
         """Energies of atoms, species by species, in eV."""
         raise NotImplementedError
 
     def __call__(self, structure: Structure, neighbors: NeighborList) -> Array:
         """The energy in eV, a scalar. Raises ValueError where the list cannot serve (NaN inside jit)."""
-        guard = self._guard(structure, neighbors)
-        return mapping.total(mapping.cast(self, structure).rows(structure, neighbors), structure) * guard
+        rows, guard, rest = self._parts(structure, neighbors)
+        return mapping.total(rows, structure) * guard + rest
+
+    def _parts(self, structure: Structure, neighbors: NeighborList) -> tuple[AnyRows, Array, Array | float]:
+        """Rows, the guard that belongs to their total, and what has no rows: so that the terms of a sum share work.
+
+        An energy with a `__call__` of its own is called.
+        """
+        if type(self).__call__ is not Energy.__call__:
+            return (), jnp.ones((), structure.positions.dtype), self(structure, neighbors)
+        return mapping.cast(self, structure).rows(structure, neighbors), self._guard(structure, neighbors), 0.0
 
     def atomic(self, structure: Structure, neighbors: NeighborList) -> Array:
         """[n_atoms] energies in eV that sum to the total: half of a pair's to each atom, a triple's to its centre."""
@@ -87,13 +99,15 @@ class Sum(Energy):
         """What serves every term."""
         return Needs.union(term.needs for term in self.terms)
 
-    def rows(self, structure: Structure, neighbors: NeighborList) -> tuple[mapping.Rows, ...]:
+    def rows(self, structure: Structure, neighbors: NeighborList) -> AnyRows:
         """The rows of all terms."""
         return tuple(row for term in self.terms for row in term.rows(structure, neighbors))
 
-    def __call__(self, structure: Structure, neighbors: NeighborList) -> Array:
-        """The energy in eV, a scalar."""
-        return sum(term(structure, neighbors) for term in self.terms)  # type: ignore[return-value]
+    def _parts(self, structure: Structure, neighbors: NeighborList) -> tuple[AnyRows, Array, Array | float]:
+        parts = [term._parts(structure, neighbors) for term in self.terms]
+        rows = tuple(row for rows, _, _ in parts for row in rows)
+        one = jnp.ones((), structure.positions.dtype)
+        return rows, math.prod((guard for _, guard, _ in parts), start=one), sum(rest for _, _, rest in parts)
 
     def atomic(self, structure: Structure, neighbors: NeighborList) -> Array:
         """[n_atoms] in eV."""
@@ -112,13 +126,14 @@ class Scaled(Energy):
         """What the energy itself needs."""
         return self.term.needs
 
-    def rows(self, structure: Structure, neighbors: NeighborList) -> tuple[mapping.Rows, ...]:
+    def rows(self, structure: Structure, neighbors: NeighborList) -> AnyRows:
         """The rows of the energy, scaled."""
-        return tuple(mapping.Rows(c, self.factor * v) for c, v in self.term.rows(structure, neighbors))
+        return mapping.scaled(self.factor, self.term.rows(structure, neighbors))
 
-    def __call__(self, structure: Structure, neighbors: NeighborList) -> Array:
-        """The energy in eV, a scalar."""
-        return mapping.cast(self.factor, structure) * self.term(structure, neighbors)
+    def _parts(self, structure: Structure, neighbors: NeighborList) -> tuple[AnyRows, Array, Array | float]:
+        rows, guard, rest = self.term._parts(structure, neighbors)
+        factor = mapping.cast(self.factor, structure)
+        return mapping.scaled(factor, rows), guard, factor * rest
 
     def atomic(self, structure: Structure, neighbors: NeighborList) -> Array:
         """[n_atoms] in eV."""

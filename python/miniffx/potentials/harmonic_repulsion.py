@@ -45,6 +45,6 @@ class HarmonicRepulsion(Energy):
         """E(r) in eV for r < radius."""
         return 0.5 * self.epsilon * (1 - r / self.radius) ** 2
 
-    def rows(self, structure: Structure, neighbors: NeighborList) -> tuple[mapping.Rows, ...]:
+    def rows(self, structure: Structure, neighbors: NeighborList) -> tuple[mapping.Pairs, ...]:
         """Energies of atoms, species by species."""
         return mapping.pair_energies(self.formula, structure, neighbors, self.species, self.radius)

@@ -40,6 +40,6 @@ class PairPotential(Energy):
         """Pairs up to the cutoff."""
         return Needs(cutoff=self.cutoff)
 
-    def rows(self, structure: Structure, neighbors: NeighborList) -> tuple[mapping.Rows, ...]:
+    def rows(self, structure: Structure, neighbors: NeighborList) -> tuple[mapping.Pairs, ...]:
         """Energies of atoms, species by species."""
         return mapping.pair_energies(self.function, structure, neighbors, self.species, self.cutoff)

@@ -58,7 +58,7 @@ class StillingerWeberPair(Energy):
         x = r / self.sigma
         return self.epsilon * self.A * (self.B * x**-self.p - x**-self.q) * screen(x, self.a, 1)
 
-    def rows(self, structure: Structure, neighbors: NeighborList) -> tuple[mapping.Rows, ...]:
+    def rows(self, structure: Structure, neighbors: NeighborList) -> tuple[mapping.Pairs, ...]:
         """Energies of atoms, species by species."""
         return mapping.pair_energies(self.formula, structure, neighbors, self.species, self.a * self.sigma)
 

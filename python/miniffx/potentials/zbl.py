@@ -75,7 +75,7 @@ class ZBL(Energy):
         phi = sum(c * jnp.exp(-d * x) for c, d in SCREENING)
         return COULOMB * Z1 * Z2 / r * phi * switching.switch(r, self.inner, self.cutoff)
 
-    def rows(self, structure: Structure, neighbors: NeighborList) -> tuple[mapping.Rows, ...]:
+    def rows(self, structure: Structure, neighbors: NeighborList) -> tuple[mapping.Pairs, ...]:
         """Energies of atoms, species by species."""
         return mapping.pair_energies(self.formula, structure, neighbors, self.species, self.cutoff)
 

@@ -12,6 +12,15 @@ import numpy as np
 from miniffx import _checks
 from miniffx.io.frames import Frame, read_frames, write_frames
 
+# What a term of the loss compares with, in a frame (charges: in its structure).
+FIELDS = {
+    "energy": "energy",
+    "force": "forces",
+    "stress": "stress",
+    "partial_energy": "partial_energies",
+    "charge": "charges",
+}
+
 
 class Dataset:
     """An immutable sequence of frames with energies (eV) and, mostly, forces (eV/Å).
@@ -87,6 +96,30 @@ class Dataset:
     def has_forces(self) -> bool:
         """Whether every frame has forces."""
         return all(frame.forces is not None for frame in self._frames)
+
+    def require(self, name: str, term: str) -> None:
+        """ValueError unless every frame has what a term of the loss compares with, and one at least.
+
+        Frames without three independent cell vectors have no stress and need none.
+
+        Args:
+            name: of the argument, for the message.
+            term: "energy", "force", "stress", "partial_energy" or "charge".
+        """
+
+        def has(frame: Frame) -> bool:
+            if term == "charge":
+                return frame.structure.charges is not None
+            return getattr(frame, FIELDS[term]) is not None
+
+        what = FIELDS[term].replace("_", " ")
+        concerned = [n for n, frame in enumerate(self._frames) if term != "stress" or frame.volume > 0]
+        missing = [n for n in concerned if not has(self._frames[n])]
+        if missing or not concerned:
+            where = f"none in frame {missing[0]}" if missing else "no frame with a volume"
+            raise ValueError(
+                f"`{name}` must have {what} in every frame where `weights.{FIELDS[term]}` > 0, got {where}"
+            )
 
     def counts(self, species: tuple[str, ...]) -> np.ndarray:
         """[n_frames, n_species] atoms of each species."""

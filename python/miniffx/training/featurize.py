@@ -27,13 +27,16 @@ class SpeciesFeatures:
         centers: [batch, rows] atom indices, n_atoms where padded.
         values: [batch, rows, n_features], 0 where padded.
         neighbors: [batch, rows, n_columns] atom indices; None without Jacobian.
-        jacobian: [batch, rows, n_features, n_columns · 3], ∂G/∂D in 1/Å with D the displacements to the neighbours
-            (:mod:`miniffx.neighbors`), 0 where padded; None where it was not asked for.
+        vectors: [batch, rows, n_columns, 3], the displacements D to the neighbours in Å (:mod:`miniffx.neighbors`);
+            None without Jacobian.
+        jacobian: [batch, rows, n_features, n_columns · 3], ∂G/∂D in 1/Å, 0 where padded; None where it was not asked
+            for.
     """
 
     centers: Array
     values: Array
     neighbors: Array | None
+    vectors: Array | None
     jacobian: Array | None
 
 
@@ -152,6 +155,10 @@ def _features(
             slopes = descriptors.jacobian(label, vectors, environments, neighbors.labels, structure)
             slopes = slopes.reshape(*slopes.shape[:2], -1) * guard
         result[label] = SpeciesFeatures(
-            environments.centers, values * guard, environments.neighbors if jacobian else None, slopes
+            centers=environments.centers,
+            values=values * guard,
+            neighbors=environments.neighbors if jacobian else None,
+            vectors=vectors if jacobian else None,
+            jacobian=slopes,
         )
     return result

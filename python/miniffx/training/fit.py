@@ -1,34 +1,31 @@
-"""Fit: descriptors once, then an optimizer on the networks' weights."""
+"""Fit: train a model on data."""
 
 from __future__ import annotations
 
-import dataclasses
-import time
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 import optax
-from tqdm import tqdm
 
-from miniffx.models import MLP, NNPotential
-from miniffx.models.scaling import fit_scaling
-from miniffx.neighbors import Array
+from miniffx import _checks
+from miniffx.models import Normalization
+from miniffx.training.checkpoint import digest
 from miniffx.training.dataset import Dataset
-from miniffx.training.featurize import featurize
-from miniffx.training.loss import Batch, LossWeights, Sums, make_batches, sums, total_sums
+from miniffx.training.feature_table import FeatureTable
+from miniffx.training.loop import History, Loop
+from miniffx.training.loss import LossWeights
+from miniffx.training.optimizers import NAMES, Optimizer, known
+from miniffx.training.problem import make_problem
+from miniffx.training.session_log import SessionLog
+from miniffx.training.steps import MiniBatches, Recipe
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Networks = tuple[MLP, ...]
-History = list[dict[str, float]]
-
-REPORTS = 100  # how often errors are computed and recorded during a fit
+BATCH_SIZE = 8
 
 
 @dataclass(frozen=True)
@@ -36,16 +33,18 @@ class FitResult:
     """What a fit gives.
 
     Attributes:
-        model: trained; with validation data, the state with the lowest validation score √w_E MAE_E + √w_F MAE_F.
-            (Absolute errors, because a few outliers among few frames decide over squared ones.)
+        model: trained; with validation data, the state with the lowest validation score Σ_t √w_t MAE_t, over
+            energies, forces and whatever else is in the loss. (Absolute errors, because a few outliers among few
+            frames decide over squared ones.)
         history: one dict per report: step, seconds, loss, energy_mae, energy_rmse, force_mae, force_rmse (eV/atom,
-            eV/Å), and with the prefix ``validation_`` the same and the score.
-        best_step: the step that `model` is from.
+            eV/Å), the same of stress (eV/Å³), partial_energy (eV) and charge (e) where they are in the loss, and with
+            the prefix ``validation_`` the same and the score.
+        best_step: the step that `model` is from; in a committee one for each member.
     """
 
-    model: NNPotential
+    model: Any
     history: History
-    best_step: int
+    best_step: int | list[int]
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """The errors over the steps (:func:`miniffx.plot.convergence`)."""
@@ -55,272 +54,149 @@ class FitResult:
 
 
 def fit(
-    model: NNPotential,
-    train: Dataset,
-    validation: Dataset | None = None,
-    optimizer: str | optax.GradientTransformation = "lbfgs",
+    model: Any,
+    train: Dataset | FeatureTable,
+    validation: Dataset | FeatureTable | None = None,
+    optimizer: str | Optimizer | optax.GradientTransformation = "lbfgs",
     weights: LossWeights | None = None,
     steps: int = 500,
     batch_size: int | None = None,
     seed: int = 0,
     progress: bool = True,
+    *,
+    force_fraction: float = 1.0,
+    average: float | None = None,
+    patience: int | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    log: str | os.PathLike[str] | None = None,
+    callback: Callable[[dict[str, float], Any], None] | None = None,
+    normalization: Normalization | None = None,
 ) -> FitResult:
-    """Train the networks of a model on energies and forces.
+    """Train the networks of a potential on energies, forces and more, or an MLP on plain arrays.
 
     Descriptors and their Jacobians are computed once and kept on the device. A model without scaling gets the one
     that the training data suggest (:class:`miniffx.models.Scaling`); a model that has one keeps it, so that a
-    trained model can be trained on.
+    trained model, loaded from a file for instance, can be trained on.
 
     Args:
-        model: from :meth:`NNPotential.init`, or trained before.
+        model: from :meth:`NNPotential.init` or trained before, for a Dataset; a :class:`MLP`, for a FeatureTable. The
+            members of a :class:`Committee` are trained at once, on the same batches.
         train: frames to learn from.
         validation: frames to choose the best state by; never learnt from.
         optimizer: "lbfgs" (whole data set per step), "adam" (mini-batches, learning rate from 3e-3 to 0 along a
-            cosine), or any optax transformation.
-        weights: of energies and forces in the loss.
+            cosine) or another name of :class:`Optimizer`, an Optimizer, or any optax transformation.
+        weights: of energies, forces, … in the loss; by default LossWeights(), for a FeatureTable energy=1 alone.
         steps: updates of the weights.
-        batch_size: frames per step; None: all for "lbfgs", 8 otherwise.
+        batch_size: frames per step; None: all for "lbfgs", 8 otherwise. As many as there are, or more: all of them.
         seed: of the order of mini-batches. The same seed and data repeat a fit on the same machine.
         progress: whether to show a bar with the current errors.
+        force_fraction: part of the frames of a mini-batch, drawn anew for every step, whose forces and stress are
+            looked at; energies of all of them are. A step takes that much less time and learns less from forces.
+        average: the model is made of averaged weights, θ̄ ← a θ̄ + (1 − a) θ after every step with this a, for
+            instance 0.999; less in the first 10/(1 − a) steps.
+        patience: stop when the validation score has not become better for so many steps; needs `validation`.
+        checkpoint: a file to be replaced at every report (of which there are up to 100) with all that it takes to go
+            on; killing the process at any moment leaves a whole one.
+        resume: go on from the checkpoint, if there is one, with the same bits as without the interruption. Data,
+            model and settings have to be the same.
+        log: a file for the session, one JSON object per line (:class:`miniffx.training.SessionLog`).
+        callback: called as ``callback(entry, model)`` at every report with the entry of the history and the best
+            model so far, to draw or to watch.
+        normalization: how data are brought to order one; by default Normalization(). Not for a model that was trained
+            before, which keeps its scaling.
 
     Returns:
         A FitResult.
 
     Raises:
-        ValueError: empty data, species that the model does not know, missing forces, an unknown optimizer, or a
-            loss that is no longer finite.
+        ValueError: empty data, species that the model does not know, missing forces, an unknown optimizer, a
+            checkpoint of another fit, or a loss that is no longer finite; then the message names the frame and what
+            about it.
     """
-    weights = LossWeights() if weights is None else weights
-    _check(model, train, validation, weights, steps, batch_size)
+    for name, count in (("steps", steps), ("batch_size", batch_size), ("patience", patience)):
+        if count is not None and (not isinstance(count, int) or isinstance(count, bool) or count < 1):
+            raise ValueError(f"`{name}` must be a positive integer, got {count!r}")
     whole_set, transformation = _optimizer(optimizer, steps)
     if batch_size is not None and whole_set:
         raise ValueError(f"`batch_size` must be None for 'lbfgs', which takes the whole set, got {batch_size}")
+    if average is not None and not 0 < _checks.real("average", average) < 1:
+        raise ValueError(f"`average` must be between 0 and 1, got {average}")
+    if patience is not None and validation is None:
+        raise ValueError("`patience` needs `validation` data to stop by, got none")
+    if resume and checkpoint is None:
+        raise ValueError("`resume` needs a `checkpoint` to go on from, got none")
+    if checkpoint is not None and not Path(checkpoint).parent.is_dir():
+        raise FileNotFoundError(f"`checkpoint` must be in an existing folder, got {checkpoint}")
+    problem, weights = make_problem(model, train, validation, weights, normalization)
 
-    with_forces = weights.forces > 0
-    features = featurize(model.descriptors, train, jacobian=with_forces)
-    dtype = next(iter(features.batches[0].species.values())).values.dtype
-    if model.scaling is None:
-        names = {label: [repr(d) for d in model.descriptors.of(label)] for label in model.species}
-        energies = np.array([frame.energy for frame in train])
-        per_species = features.per_species()
-        missing = [label for label in model.species if label not in train.species]
-        if missing:
-            raise ValueError(f"`train` must hold every species of the model, got none of {', '.join(missing)}")
-        scaling = fit_scaling(
-            {label: per_species[label] for label in model.species},
-            train.counts(model.species),
-            energies,
-            names,
-        )
-        model = dataclasses.replace(model, scaling=scaling)
-    model = dataclasses.replace(
-        model,
-        scaling=jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), model.scaling),
-        networks=jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), model.networks),
+    order, size = None, batch_size or BATCH_SIZE
+    if not whole_set and size < len(problem.train):
+        order = MiniBatches([len(numbers) for numbers in problem.train.indices], size, seed)
+    recipe = Recipe(
+        differences=problem.differences,
+        transformation=transformation,
+        weights=weights,
+        average=average,
+        members=problem.members,
+        with_forces=_with_forces(force_fraction, size if order is not None else None, isinstance(train, Dataset)),
     )
-    batches = make_batches(model, train, features, with_forces)
-    held_out = None
-    if validation is not None:
-        held_features = featurize(model.descriptors, validation, jacobian=with_forces)
-        held_out = make_batches(model, validation, held_features, with_forces)
-
-    if whole_set:
-        states = _whole_set_states(model, transformation, weights, batches, steps)
-    else:
-        states = _mini_batch_states(model, transformation, weights, batches, steps, batch_size or 8, seed)
-    return _run(model, states, held_out, weights, steps, progress)
-
-
-def _run(
-    model: NNPotential,
-    states: Iterator[tuple[Networks, Callable[[], Sums]]],
-    held_out: list[Batch] | None,
-    weights: LossWeights,
-    steps: int,
-    progress: bool,
-) -> FitResult:
-    """Drive an optimizer, report, and remember the best state."""
-    every = max(1, steps // REPORTS)
-    history: History = []
-    best_score, best_step, best_networks = np.inf, 0, model.networks
-    start = time.perf_counter()
-    with tqdm(total=steps, disable=not progress, unit="step", dynamic_ncols=True) as bar:
-        for step, (networks, recent) in enumerate(states, start=1):
-            if step % every and step != steps:
-                continue
-            train_sums = recent()
-            entry = {"step": float(step), "seconds": time.perf_counter() - start}
-            entry |= {"loss": float(train_sums.loss(weights)), **train_sums.errors()}
-            if not np.isfinite(entry["loss"]):
-                raise ValueError(f"`train` led to a loss of {entry['loss']} at step {step}: lower the learning rate")
-            score = entry["loss"]
-            if held_out is not None:
-                held_sums = _measure(model, networks, held_out)
-                errors = held_sums.errors()
-                score = weights.energy**0.5 * errors["energy_mae"] + weights.forces**0.5 * errors.get("force_mae", 0)
-                entry |= {"validation_loss": float(held_sums.loss(weights)), "validation_score": score}
-                entry |= {f"validation_{name}": value for name, value in errors.items()}
-            history.append(entry)
-            if held_out is None or score < best_score:
-                best_score, best_step, best_networks = score, step, networks
-            bar.update(step - bar.n)
-            bar.set_postfix_str(_summary(entry))
-    return FitResult(dataclasses.replace(model, networks=best_networks), history, best_step)
+    loop = Loop(
+        problem=problem,
+        recipe=recipe,
+        steps=steps,
+        order=order,
+        patience=patience,
+        checkpoint=None if checkpoint is None else Path(checkpoint),
+        origin={
+            "model": digest(problem.parameters, problem.fixed),
+            "train": digest(*_contents(train)),
+            "validation": "none" if validation is None else digest(*_contents(validation)),
+            "optimizer": repr(optimizer) if isinstance(optimizer, str | Optimizer) else "an optax transformation",
+            "weights": repr(weights),
+            "steps": repr(steps),
+            "batch_size": repr(batch_size),
+            "seed": repr(seed),
+            "average": repr(average),
+            "force_fraction": repr(force_fraction),
+            "patience": repr(patience),
+        },
+        log=SessionLog(log, append=resume),
+        callback=None if callback is None else lambda entry, best: callback(entry, problem.finish(best)),
+        bar=progress,
+    )
+    done = loop.run(resume)
+    return FitResult(problem.finish(done.best), done.history, done.best_step.tolist())
 
 
-def _whole_set_states(
-    model: NNPotential,
-    transformation: Any,
-    weights: LossWeights,
-    batches: list[Batch],
-    steps: int,
-) -> Iterator[tuple[Networks, Callable[[], Sums]]]:
-    """The networks after every step on all of the data."""
-    networks, state = model.networks, transformation.init(model.networks)
-    for _ in range(steps):
-        networks, state = _whole_set_update(model, networks, state, batches, transformation, weights)
-        yield networks, partial(_measure, model, networks, batches)
-
-
-def _mini_batch_states(
-    model: NNPotential,
-    transformation: Any,
-    weights: LossWeights,
-    batches: list[Batch],
-    steps: int,
-    batch_size: int,
-    seed: int,
-) -> Iterator[tuple[Networks, Callable[[], Sums]]]:
-    """The networks after every step on a few frames. The errors that go with them are averages over recent steps."""
-    networks, state = model.networks, transformation.init(model.networks)
-    n_frames = sum(len(batch.real) for batch in batches)
-    n_components = 3 * sum(float(batch.sizes.sum()) for batch in batches)
-    usual = (float(batch_size), batch_size * n_components / n_frames)
-    recent = nothing = Sums.zero(batches[0].energies.dtype)
-    order = _mini_batches([len(batch.real) for batch in batches], batch_size, seed)
-    for _ in range(steps):
-        which, chosen, real = next(order)
-        networks, state, recent = _mini_batch_update(
-            model, networks, state, recent, batches[which], chosen, real, usual, transformation, weights
-        )
-
-        def collect() -> Sums:
-            nonlocal recent
-            collected, recent = recent, nothing
-            return collected
-
-        yield networks, collect
-
-
-# The compiled parts are functions of the module, so that fits of the same shapes share them.
-
-
-@jax.jit
-def _measure(model: NNPotential, networks: Networks, batches: list[Batch]) -> Sums:
-    return total_sums(dataclasses.replace(model, networks=networks), batches)
-
-
-@partial(jax.jit, static_argnums=(4, 5))
-def _whole_set_update(
-    model: NNPotential, networks: Networks, state: Any, batches: list[Batch], transformation: Any, weights: LossWeights
-) -> tuple[Networks, Any]:
-    def loss(networks: Networks) -> Array:
-        return total_sums(dataclasses.replace(model, networks=networks), batches).loss(weights)
-
-    value, gradient = optax.value_and_grad_from_state(loss)(networks, state=state)
-    changes, state = transformation.update(gradient, state, networks, value=value, grad=gradient, value_fn=loss)
-    return optax.apply_updates(networks, changes), state
-
-
-@partial(jax.jit, static_argnums=(8, 9))
-def _mini_batch_update(
-    model: NNPotential,
-    networks: Networks,
-    state: Any,
-    recent: Sums,
-    batch: Batch,
-    chosen: Array,
-    real: Array,
-    usual: tuple[float, float],
-    transformation: Any,
-    weights: LossWeights,
-) -> tuple[Networks, Any, Sums]:
-    data = dataclasses.replace(jax.tree.map(lambda leaf: leaf[chosen], batch), real=real)
-
-    def loss(networks: Networks) -> tuple[Array, Sums]:
-        result = sums(dataclasses.replace(model, networks=networks), data)
-        # Divided by what a batch usually holds, not by what this one does: a frame in a batch that is not full, or
-        # among smaller ones, counts no more than it does in the loss of the whole set.
-        return result.loss(weights, *usual), result
-
-    gradient, result = jax.grad(loss, has_aux=True)(networks)
-    changes, state = transformation.update(gradient, state, networks)
-    return optax.apply_updates(networks, changes), state, jax.tree.map(jnp.add, recent, result)
-
-
-def _mini_batches(sizes: list[int], batch_size: int, seed: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """(batch, [batch_size] frames of it, which of these are real), every frame once per epoch, in random order."""
-    rng = np.random.default_rng(seed)
-    while True:
-        epoch = []
-        for which, size in enumerate(sizes):
-            shuffled = rng.permutation(size)
-            for start in range(0, size, batch_size):
-                chosen = shuffled[start : start + batch_size]
-                real = np.arange(batch_size) < len(chosen)
-                epoch.append((which, np.resize(chosen, batch_size), real))
-        for index in rng.permutation(len(epoch)):
-            yield epoch[index]
-
-
-def _optimizer(optimizer: Any, steps: int) -> tuple[bool, Any]:
+def _optimizer(optimizer: Any, steps: int) -> tuple[bool, optax.GradientTransformationExtraArgs]:
     """(whether every step takes the whole set, the transformation)."""
-    if optimizer in ("lbfgs", "adam"):
-        return optimizer == "lbfgs", _named_optimizer(optimizer, steps)
-    if isinstance(optimizer, str) or not hasattr(optimizer, "update"):
-        raise ValueError(f"`optimizer` must be 'lbfgs', 'adam' or an optax transformation, got {optimizer!r}")
-    return False, optimizer
+    if isinstance(optimizer, str):
+        known("optimizer", optimizer, NAMES)
+        optimizer = Optimizer(optimizer)
+    if isinstance(optimizer, Optimizer):
+        return optimizer.whole_set, optimizer.transformation(steps)
+    if not hasattr(optimizer, "update"):
+        raise ValueError(f"`optimizer` must be a name, an Optimizer or an optax transformation, got {optimizer!r}")
+    return False, optax.with_extra_args_support(optimizer)
 
 
-@cache  # the same object for the same optimizer, so that its compiled update is found again
-def _named_optimizer(name: str, steps: int) -> Any:
-    return optax.lbfgs() if name == "lbfgs" else optax.adam(optax.cosine_decay_schedule(3e-3, steps))
+def _with_forces(fraction: float, batch_size: int | None, frames: bool) -> int | None:
+    """How many frames of a mini-batch have their forces looked at; None: all."""
+    if not 0 < _checks.real("force_fraction", fraction) <= 1:
+        raise ValueError(f"`force_fraction` must be in (0, 1], got {fraction}")
+    if fraction == 1:
+        return None
+    if batch_size is None or not frames:
+        raise ValueError(f"`force_fraction` must be 1 where a step takes the whole set, got {fraction}")
+    return max(1, round(fraction * batch_size))
 
 
-def _check(
-    model: NNPotential,
-    train: Dataset,
-    validation: Dataset | None,
-    weights: LossWeights,
-    steps: int,
-    batch_size: int | None,
-) -> None:
-    for name, data in (("train", train), ("validation", validation)):
-        if data is None:
-            continue
-        if len(data) == 0:
-            raise ValueError(f"`{name}` must hold at least one frame, got none")
-        try:
-            model.check_species(data.species)
-        except ValueError as error:
-            raise ValueError(f"`{name}`: {error}") from error
-        if weights.forces > 0 and not data.has_forces:
-            number = next(n for n, frame in enumerate(data) if frame.forces is None)
-            raise ValueError(
-                f"`{name}` must have forces in every frame where `weights.forces` > 0, got none in frame {number}"
-            )
-    for name, count in (("steps", steps), ("batch_size", batch_size)):
-        if count is not None and (not isinstance(count, int) or count < 1):
-            raise ValueError(f"`{name}` must be a positive integer, got {count!r}")
-
-
-def _summary(entry: dict[str, float]) -> str:
-    """The errors of a history entry in meV."""
-    parts = []
-    for prefix, name in (("", "train"), ("validation_", "valid")):
-        if f"{prefix}energy_mae" in entry:
-            text = f"{name} {1e3 * entry[f'{prefix}energy_mae']:.1f} meV/atom"
-            if f"{prefix}force_mae" in entry:
-                text += f" {1e3 * entry[f'{prefix}force_mae']:.0f} meV/Å"
-            parts.append(text)
-    return ", ".join(parts)
+def _contents(data: Dataset | FeatureTable) -> list[Any]:
+    """What makes two data sets the same to a fit."""
+    if isinstance(data, FeatureTable):
+        return [data.features, data.energy, data.mask]
+    return [
+        (frame.structure, frame.energy, frame.forces, frame.stress, frame.partial_energies, frame.weight)
+        for frame in data
+    ]

@@ -1,8 +1,9 @@
-"""The loss on stored descriptors and Jacobians: energies per atom and forces, without touching a neighbour list."""
+"""The loss: differences between predictions and references, their sums, and the number to be made small."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,163 +12,157 @@ import jax.numpy as jnp
 import numpy as np
 
 from miniffx import _checks
-from miniffx._pytree import pytree, static
-from miniffx.models import NNPotential
+from miniffx._pytree import pytree
 from miniffx.neighbors import Array
-from miniffx.training.dataset import Dataset
-from miniffx.training.featurize import Features, SpeciesFeatures
+from miniffx.training.dataset import FIELDS
 
 
 @dataclass(frozen=True)
 class LossWeights:
-    """L = energy · ⟨(ΔE/n_atoms)²⟩ + forces · ⟨ΔF²⟩, over frames and over force components.
+    """L = Σ_t w_t ⟨ρ(Δ_t)⟩ over energies per atom, force components, stress components, and so on; ρ(Δ) = Δ².
+
+    A mean is Σ_i v_i ρ(Δ_i) / Σ_i v_i with the weight v of the frame (:class:`miniffx.Frame`). √(forces/energy) is
+    a length: the one at which an error of a force weighs as much as an error of an energy.
 
     Attributes:
-        energy: in (eV/atom)⁻².
-        forces: in (eV/Å)⁻²; 0 trains on energies alone and stores no Jacobian.
+        energy: of energies per atom, in (eV/atom)⁻²; of what a :class:`FeatureTable` sums up to as it is.
+        forces: of force components, in (eV/Å)⁻²; 0 for forces and stress trains without Jacobians.
+        stress: of the nine components, in (eV/Å³)⁻².
+        partial_energies: of energies of atoms, in eV⁻².
+        charges: in e⁻².
+        huber: None, or δ: where √w |Δ| > δ, w Δ² becomes δ (2 √w |Δ| − δ), so that outliers pull less; P. J. Huber,
+            Ann. Math. Stat. 35, 73 (1964). Energies are outliers beyond δ/√energy, forces beyond δ/√forces.
     """
 
     energy: float = 1.0
     forces: float = 0.03
+    stress: float = 0.0
+    partial_energies: float = 0.0
+    charges: float = 0.0
+    huber: float | None = None
 
     def __post_init__(self) -> None:
-        _checks.non_negative("energy", self.energy)
-        _checks.non_negative("forces", self.forces)
-        if self.energy == 0 and self.forces == 0:
-            raise ValueError("`weights` must hold a positive weight, got 0 for energy and forces")
+        for name in FIELDS.values():
+            _checks.non_negative(name, getattr(self, name))
+        if not any(getattr(self, name) for name in FIELDS.values()):
+            raise ValueError("`weights` must hold a positive weight, got 0 for everything")
+        if self.huber is not None:
+            _checks.positive("huber", self.huber)
+
+    def of(self, term: str) -> float:
+        """The weight of one of FIELDS."""
+        return float(getattr(self, FIELDS[term]))
+
+    def rho(self, term: str, error: Array) -> Array:
+        """ρ of errors of one of FIELDS, in its unit squared."""
+        if self.huber is None or not self.of(term):
+            return error**2
+        limit = self.huber / self.of(term) ** 0.5
+        size = jnp.abs(error)
+        return jnp.where(size <= limit, error**2, limit * (2 * size - limit))
 
 
 @pytree
-class Batch:
-    """Frames of similar size with their features and what is to be learnt.
+class Difference:
+    """Predictions less references of one term.
 
     Attributes:
-        species: label to features.
-        sizes: [batch] real atoms.
-        energies: [batch] in eV, less the offsets of the species: small numbers that single precision can hold.
-        forces: [batch, n_atoms, 3] in eV/Å, or None.
-        real: [batch] bool, False for frames that only fill the batch.
-        n_atoms: rows of the padded structures (static).
+        error: [batch, ...], 0 where not real.
+        real: bool, of the same shape.
+        weight: [batch] of the frames.
     """
 
-    species: dict[str, SpeciesFeatures]
-    sizes: Array
-    energies: Array
-    forces: Array | None
+    error: Array
     real: Array
-    n_atoms: int = static()
+    weight: Array
+
+    def weights(self) -> Array:
+        """The weight of every error, 0 where not real."""
+        return self.real * self.weight.reshape(-1, *(1,) * (self.error.ndim - 1))
+
+    def of_frames(self) -> Array:
+        """[batch] the largest size of an error in each frame, NaN where one is."""
+        return jnp.abs(self.error).reshape(self.error.shape[0], -1).max(axis=1)
+
+
+@pytree
+class Term:
+    """Sums over the errors of one term: their number, weights, and what errors and losses are made of."""
+
+    count: Array
+    weight: Array
+    abs: Array
+    squared: Array
+    loss: Array
 
 
 @pytree
 class Sums:
-    """Sums over a batch, from which errors and losses of any collection of batches follow."""
+    """Sums over a batch, from which errors and losses of any collection of batches follow; they add up.
 
-    frames: Array
-    components: Array
-    energy_abs: Array
-    energy_squared: Array
-    forces_abs: Array
-    forces_squared: Array
+    The leaves are scalars, or [members] in a committee.
+    """
+
+    terms: dict[str, Term]
 
     @classmethod
-    def zero(cls, dtype: Any) -> Sums:
+    def of(cls, differences: Mapping[str, Difference], weights: LossWeights) -> Sums:
+        """The sums over the errors of a batch."""
+        terms = {}
+        for name, d in differences.items():
+            v = d.weights()
+            terms[name] = Term(
+                count=d.real.sum().astype(v.dtype),
+                weight=v.sum(),
+                abs=jnp.abs(d.error).sum(),
+                squared=(d.error**2).sum(),
+                loss=(v * weights.rho(name, d.error)).sum(),
+            )
+        return cls(terms)
+
+    @classmethod
+    def zero(cls, names: Iterable[str], shape: tuple[int, ...], dtype: Any) -> Sums:
         """The sums over nothing."""
-        return cls(*[jnp.zeros((), dtype) for _ in dataclasses.fields(cls)])
+        nothing = jnp.zeros(shape, dtype)
+        return cls({name: Term(nothing, nothing, nothing, nothing, nothing) for name in names})
 
-    def loss(self, weights: LossWeights, frames: Any = None, components: Any = None) -> Array:
-        """The loss of all that was summed, or with other numbers of frames and force components to divide by."""
-        energy = weights.energy * self.energy_squared / (self.frames if frames is None else frames)
-        components = jnp.maximum(self.components, 1) if components is None else components
-        return energy + weights.forces * self.forces_squared / components
+    def loss(self, weights: LossWeights, totals: Mapping[str, Any] | None = None) -> Array:
+        """The loss of all that was summed, or with other sums of weights to divide by."""
+        parts = []
+        for name, term in self.terms.items():
+            total = jnp.where(term.weight > 0, term.weight, 1) if totals is None else totals[name]
+            parts.append(weights.of(name) * term.loss / total)
+        return sum(parts[1:], parts[0])
 
-    def errors(self) -> dict[str, float]:
-        """MAE and RMSE of energies (eV/atom) and forces (eV/Å)."""
-        frames, components = float(self.frames), float(self.components)
-        result = {
-            "energy_mae": float(self.energy_abs) / frames,
-            "energy_rmse": float(np.sqrt(float(self.energy_squared) / frames)),
-        }
-        if components:
-            result["force_mae"] = float(self.forces_abs) / components
-            result["force_rmse"] = float(np.sqrt(float(self.forces_squared) / components))
+    def errors(self) -> dict[str, np.ndarray]:
+        """MAE and RMSE of every term, in its unit."""
+        result = {}
+        for name, term in self.terms.items():
+            count = np.maximum(np.asarray(term.count, np.float64), 1)
+            result[f"{name}_mae"] = np.asarray(term.abs, np.float64) / count
+            result[f"{name}_rmse"] = np.sqrt(np.asarray(term.squared, np.float64) / count)
         return result
 
-
-def make_batches(model: NNPotential, data: Dataset, features: Features, with_forces: bool) -> list[Batch]:
-    """The batches of a data set for a model whose scaling is set."""
-    assert model.scaling is not None
-    offsets = np.asarray(model.scaling.offsets, dtype=np.float64)
-    energies = np.array([frame.energy for frame in data]) - data.counts(model.species) @ offsets
-    batches = []
-    for batch in features.batches:
-        dtype = next(iter(batch.species.values())).values.dtype
-        forces = None
-        if with_forces:
-            forces = np.zeros((len(batch.indices), batch.n_atoms, 3), dtype)
-            for row, index in enumerate(batch.indices):
-                forces[row, : data[int(index)].structure.n_atoms] = data[int(index)].forces
-        batches.append(
-            Batch(
-                species=batch.species,
-                sizes=jnp.asarray(np.array(features.sizes)[batch.indices], dtype),
-                energies=jnp.asarray(energies[batch.indices], dtype),
-                forces=None if forces is None else jnp.asarray(forces),
-                real=jnp.ones(len(batch.indices), bool),
-                n_atoms=batch.n_atoms,
-            )
-        )
-    return batches
+    def score(self, weights: LossWeights) -> np.ndarray:
+        """Σ_t √w_t MAE_t: absolute errors, because few outliers among few frames decide over squared ones."""
+        errors = self.errors()
+        return sum((weights.of(name) ** 0.5 * errors[f"{name}_mae"] for name in self.terms), np.zeros(()))
 
 
-def predict(model: NNPotential, batch: Batch) -> tuple[Array, Array | None]:
-    """Energies [batch] in eV, less the offsets, and forces [batch, n_atoms, 3] in eV/Å from stored Jacobians."""
-    assert model.scaling is not None
-    scaling = model.scaling
-
-    def total(values: dict[str, Array]) -> tuple[Array, Array]:
-        energies = jnp.zeros_like(batch.energies)
-        for label, features in values.items():
-            index = model.species.index(label)
-            scaled = (features - scaling.center[index]) * scaling.factor[index]
-            atomic = model.networks[index](scaled) * scaling.scale
-            energies += jnp.where(batch.species[label].centers < batch.n_atoms, atomic, 0).sum(axis=1)
-        return energies.sum(), energies
-
-    values = {label: features.values for label, features in batch.species.items()}
-    if batch.forces is None:
-        return total(values)[1], None
-    slopes, energies = jax.grad(total, has_aux=True)(values)
-    forces = jnp.zeros_like(batch.forces)
-    frame = jnp.arange(forces.shape[0])[:, None]
-    for label, features in batch.species.items():
-        assert features.jacobian is not None
-        assert features.neighbors is not None
-        # ∂E/∂D of every pair; moving the neighbour along D moves the centre against it.
-        pull = jnp.einsum("brf,brfx->brx", slopes[label], features.jacobian, precision=jax.lax.Precision.HIGHEST)
-        pull = pull.reshape(*features.neighbors.shape, 3)
-        forces = forces.at[frame, features.centers].add(pull.sum(axis=2), mode="drop")
-        forces = forces.at[frame[:, :, None], features.neighbors].add(-pull)
-    return energies, forces
+def add_sums(parts: Iterable[Sums]) -> Sums:
+    """The sum of several."""
+    first, *rest = parts
+    for part in rest:
+        first = jax.tree.map(jnp.add, first, part)
+    return first
 
 
-def sums(model: NNPotential, batch: Batch) -> Sums:
-    """What a batch contributes to loss and errors."""
-    energies, forces = predict(model, batch)
-    energy_error = jnp.where(batch.real, (energies - batch.energies) / batch.sizes, 0)
-    zero = jnp.zeros((), energy_error.dtype)
-    frames, components = batch.real.sum().astype(zero.dtype), zero
-    forces_abs = forces_squared = zero
-    if forces is not None:
-        assert batch.forces is not None
-        atom = jnp.arange(forces.shape[1])
-        real = batch.real[:, None] & (atom < batch.sizes[:, None])
-        force_error = jnp.where(real[..., None], forces - batch.forces, 0)
-        components = 3 * real.sum().astype(zero.dtype)
-        forces_abs, forces_squared = jnp.abs(force_error).sum(), (force_error**2).sum()
-    return Sums(frames, components, jnp.abs(energy_error).sum(), (energy_error**2).sum(), forces_abs, forces_squared)
+def positive_terms(weights: LossWeights) -> tuple[str, ...]:
+    """The terms that count."""
+    return tuple(name for name in FIELDS if weights.of(name) > 0)
 
 
-def total_sums(model: NNPotential, batches: list[Batch]) -> Sums:
-    """The sums over several batches."""
-    parts = [sums(model, batch) for batch in batches]
-    return jax.tree.map(lambda *terms: sum(terms[1:], terms[0]), *parts)
+def only(weights: LossWeights, **changes: float) -> LossWeights:
+    """Weights of nothing but what is given."""
+    nothing = dict.fromkeys(FIELDS.values(), 0.0)
+    return dataclasses.replace(weights, **(nothing | changes))

@@ -17,7 +17,7 @@ from miniffx.io.n2p2 import symmetry_functions
 from miniffx.io.n2p2.reading import ACTIVATIONS
 from miniffx.io.n2p2.settings import Entry
 from miniffx.io.n2p2.units import Units
-from miniffx.models import NNPotential
+from miniffx.models import MLP, NNPotential
 
 FAR = 1e30  # the range of symmetry functions in training, which a model does not know: no warnings of extrapolation
 LETTERS = {name: letter for letter, name in ACTIVATIONS.items()}
@@ -215,7 +215,7 @@ def _weights(model: NNPotential, element: str, order: Sequence[int], hidden: Seq
     ]
     for layer, weights in enumerate(network.weights, start=1):
         values = np.asarray(weights, np.float64)
-        biases = np.asarray(network.biases[layer - 1], np.float64) if network.biases else np.zeros(values.shape[1])
+        biases = _bias(network, layer, values.shape[1])
         _check_finite(f"weights of {element}", values)
         _check_finite(f"biases of {element}", biases)
         if layer == 1:
@@ -234,3 +234,9 @@ def _weights(model: NNPotential, element: str, order: Sequence[int], hidden: Seq
 def _check_finite(name: str, values: np.ndarray) -> None:
     if not np.isfinite(values).all():
         raise ValueError(f"`model` must have finite numbers to be written, got others in {name}")
+
+
+def _bias(network: MLP, layer: int, width: int) -> np.ndarray:
+    """The biases of a layer (from 1), 0 where it has none."""
+    bias = network.biases[layer - 1] if network.biases else None
+    return np.zeros(width) if bias is None else np.asarray(bias, np.float64)

@@ -1,0 +1,183 @@
+"""The benchmarks page: what is in benchmarks/results, as tables and pictures."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from IPython.display import Image, Markdown, display
+
+MACHINE = ("processor", "cores", "memory_GiB", "device", "python")
+LONG = 40  # characters of a cell
+COMMANDS = {"silicon": "python benchmarks/silicon.py --seeds 3"}
+
+
+def show(benchmarks: Path) -> None:
+    """All results, each with its command and its machine; those with a renderer below first."""
+    sys.path.insert(0, str(benchmarks))
+    records = {path.stem: json.loads(path.read_text()) for path in sorted((benchmarks / "results").glob("*.json"))}
+    for name in sorted(records, key=lambda name: (name not in RENDERERS, name)):
+        record = records[name]
+        title = name.replace("_", " ").capitalize()
+        what = str(record.get("what", "")) if isinstance(record, dict) else ""
+        display(Markdown(f"## {title}\n\n{what}\n\n```sh\n{command(benchmarks, name)}\n```"))
+        own = benchmarks / "results" / f"{name}.md"  # the script's own table
+        if name in RENDERERS:
+            RENDERERS[name](record, benchmarks)
+        elif own.exists():
+            display(Markdown(own.read_text()))
+        else:
+            anything(record)
+        machine = record.get("machine") if isinstance(record, dict) else None
+        if machine:
+            display(Markdown(f"*{describe(machine, record)}*"))
+
+
+def command(benchmarks: Path, name: str) -> str:
+    """What makes a result: the first command in the docstring of its script without options, or with those below."""
+    if name in COMMANDS:
+        return COMMANDS[name]
+    script = benchmarks / f"{name}.py"
+    if not script.exists():
+        return f"# benchmarks/results/{name}.json"
+    docstring = script.read_text().split('"""')[1]
+    found = re.search(r"^\s+((?:\w+=\S+ )*python benchmarks/.*)$", docstring, re.MULTILINE)
+    return re.split(r"\s+[\[#]", found.group(1))[0] if found else f"python benchmarks/{name}.py"
+
+
+def describe(machine: dict[str, Any], record: dict[str, Any]) -> str:
+    """The machine and the versions in one sentence."""
+    processor = f"{machine.get('processor')}, {machine.get('cores')} cores, {machine.get('memory_GiB')} GiB"
+    threads = f", {record['threads']} threads" if "threads" in record else ""
+    versions = ", ".join(f"{name} {version}" for name, version in machine.get("versions", {}).items())
+    return f"{processor}{threads}, device {machine.get('device')}, Python {machine.get('python')}; {versions}."
+
+
+# -- results that have a form of their own ---------------------------------------------------------------------
+
+
+def neighbors(record: dict[str, Any], benchmarks: Path) -> None:
+    """Nanoseconds per pair, the picture that the script makes, and where others are faster."""
+    rows = []
+    for entry in record["results"]:
+        times = {name: result["ns"]["median"] for name, result in entry["programs"].items()}
+        shown = {name: f"{time:.3g}" if time < 100 else f"{time:.0f}" for name, time in times.items()}
+        rows.append({"": entry["system"], "atoms": f"{entry['atoms']:,}".replace(",", "\u202f"), **shown})
+    display(Markdown("Medians, nanoseconds per pair; less is better.\n\n" + table(rows)))
+    picture = benchmarks / "results" / "neighbors.png"
+    if picture.exists():
+        display(Image(str(picture), alt="Time of a full neighbour list over the number of atoms, for each program."))
+    lost = []
+    for entry in record["results"]:
+        times = {name: result["ns"]["median"] for name, result in entry["programs"].items()}
+        ours = {name: times.pop(name) for name in list(times) if name.startswith("miniffx")}
+        best = min(times, key=times.__getitem__)
+        lost += [
+            f"- {entry['system']}, {entry['atoms']} atoms: {best} takes {times[best]:.3g} ns, {name} {time:.3g} ns"
+            for name, time in ours.items()
+            if times[best] < time
+        ]
+    text = "Where a rival is faster:\n\n" + "\n".join(lost) if lost else "No rival is faster in any of these cases."
+    display(Markdown(text))
+
+
+def silicon(record: dict[str, Any], benchmarks: Path) -> None:
+    """Errors on the test frames, for each seed."""
+    rows = []
+    for run in record["runs"]:
+        test = run["test"]
+        rows.append(
+            {
+                "seed": run["seed"],
+                "wall time (s)": f"{run['seconds']:.0f}",
+                **{
+                    f"{what} {kind.upper()} ({unit})": f"{1e3 * test[f'{key}_{kind}']:.1f}"
+                    for what, key, unit in (("energy", "energy", "meV/atom"), ("forces", "force", "meV/Å"))
+                    for kind in ("mae", "rmse")
+                },
+            }
+        )
+    text = (
+        "`miniffx fit examples/silicon.toml`: DFT frames of silicon, Y. Zuo et al., J. Phys. Chem. A 124, 731 (2020). "
+        "Errors on the test frames, which are never trained on.\n\n"
+    )
+    display(Markdown(text + table(rows)))
+
+
+def molecular_dynamics(record: dict[str, Any], benchmarks: Path) -> None:
+    """One line for each skin."""
+    rows = [
+        {
+            "skin (Å)": run["skin"],
+            "ms per step": f"{run['ms_per_step']:.2f}",
+            "searches": f"{run['rebuilds']} in {run['steps']} steps",
+            "energy drift (µeV/atom/ns)": f"{1e6 * run['energy_drift_eV_per_atom_per_ns']:.2f}",
+            "energy deviation (µeV/atom)": f"{1e6 * run['energy_deviation_eV_per_atom']:.2f}",
+        }
+        for run in record["runs"]
+    ]
+    display(Markdown(table(rows)))
+
+
+RENDERERS = {"neighbors": neighbors, "silicon": silicon, "molecular_dynamics": molecular_dynamics}
+
+
+# -- any other -------------------------------------------------------------------------------------------------
+
+
+def anything(record: Any) -> None:
+    """A table for every list of records, and one for the numbers beside them."""
+    if not isinstance(record, dict):
+        record = {"results": record}
+    single: dict[str, Any] = {}
+    for key, value in record.items():
+        if key in ("machine", "what", "threads"):
+            continue
+        if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+            display(Markdown(f"**{label(key)}**\n\n{table([flat(item) for item in value])}"))
+        elif isinstance(value, dict) and value and all(isinstance(item, dict) for item in value.values()):
+            rows = [{"": name, **flat(item)} for name, item in value.items()]
+            display(Markdown(f"**{label(key)}**\n\n{table(rows)}"))
+        else:
+            single |= flat({key: value})
+    if single:
+        display(Markdown(table([{"": name, "value": value} for name, value in single.items()])))
+
+
+def flat(item: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested keys in one row; lists of numbers by their length."""
+    row: dict[str, Any] = {}
+    for key, value in item.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict):
+            row |= flat(value, f"{name} ")
+        elif isinstance(value, list) and len(str(value)) > LONG:
+            row[name] = f"{len(value)} values"
+        else:
+            row[name] = value
+    return row
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Rows as markdown; columns are all keys in the order in which they come."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    lines = ["| " + " | ".join(map(label, columns)) + " |", "|" + "---|" * len(columns)]
+    lines += ["| " + " | ".join(cell(row.get(column, "")) for column in columns) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def label(key: str) -> str:
+    """A key as words."""
+    return key.replace("_", " ").replace("|", "\\|")
+
+
+def cell(value: Any) -> str:
+    """A value as text."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value).replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,203 @@
+"""ASE: any energy function as a calculator."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import numpy as np
+from ase.calculators.calculator import CalculationFailed, Calculator, PropertyNotImplementedError, all_changes
+
+from miniffx import _checks
+from miniffx._pytree import host
+from miniffx.derivatives import EnergyFunction, energy_forces_stress
+from miniffx.io import load_model
+from miniffx.neighbors import Array, Buckets, Capacity, Needs, NeighborList
+from miniffx.structure import Structure, host_structure_from_ase
+
+if TYPE_CHECKING:
+    import ase
+
+VOIGT = [0, 4, 8, 5, 2, 1]  # xx, yy, zz, yz, xz, xy of a flattened matrix
+
+
+class ASECalculator(Calculator):
+    """An energy function for ASE: its optimizers, filters, dynamics, phonons.
+
+    Energy ("free_energy" is the same), energies of atoms, and forces in eV and eV/Å; the stress as ASE has it,
+    (1/V) ∂E/∂ε as xx, yy, zz, yz, xz, xy in eV/Å³, tension positive, wherever the cell has a volume, a slab's too.
+
+    The list of neighbours is kept from call to call and searched anew when atoms or cell have moved by more than the
+    skin allows; other species, axes or numbers of atoms make a new one. Structures of the first composition that
+    comes, such as those of a simulation, have a compiled program of their own; others are padded by
+    :class:`miniffx.Buckets`, so that many sizes share a few programs. Calculators with energies of the same form
+    share theirs.
+
+    Args:
+        energy: a potential, a model, a model's file (:func:`miniffx.load`), or any function
+            ``energy(structure, neighbors)``.
+        skin: of the neighbour list in Å. 0 searches at every step, which costs little on a CPU; see the note.
+        dtype: "float32" or "float64", what everything is computed in. By default what JAX has when the calculator is
+            made: double precision only where its x64 mode is on (``jax.config.update("jax_enable_x64", True)``).
+            Results come in double precision either way, with the digits that were computed.
+        needs: the pairs and triples that `energy` reads; only for a plain function, which does not say so itself.
+
+    Raises:
+        ValueError: an energy that does not say what it reads, and no `needs`; float64 without x64 mode; when
+            calculating, positions that are not finite, a singular periodic cell, species that a model does not know.
+        ase.calculators.calculator.PropertyNotImplementedError: (when asked) a stress without a volume, energies of
+            atoms where the energy has none.
+        ase.calculators.calculator.CalculationFailed: (when calculating) an energy or forces that are not finite.
+
+    >>> import miniffx as mff
+    >>> from ase import Atoms
+    >>> from ase.optimize import BFGS
+    >>> lj = mff.potentials.LennardJones(epsilon=0.0103, sigma=3.40, cutoff=8.5, species=("Ar", "Ar"))
+    >>> dimer = Atoms("Ar2", [[0, 0, 0], [0, 0, 4.0]])
+    >>> dimer.calc = mff.calculators.ASECalculator(lj)
+    >>> converged = BFGS(dimer, logfile=None).run(fmax=1e-4)
+    >>> f"{dimer.get_distance(0, 1) / 3.40:.2f} σ, {dimer.get_potential_energy():.4f} eV"
+    '1.12 σ, -0.0103 eV'
+    """
+
+    implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]  # noqa: RUF012
+    name = "miniffx"
+
+    def __init__(
+        self,
+        energy: Any,
+        *,
+        skin: float = 0.3,
+        dtype: Any = None,
+        needs: Needs | None = None,
+    ) -> None:
+        super().__init__()
+        if isinstance(energy, str | os.PathLike):
+            energy = load_model(energy)
+        if not callable(energy):
+            raise ValueError(f"`energy` must be an energy function or the file of a model, got {energy!r}")
+        if needs is None and not hasattr(energy, "needs"):
+            raise ValueError(
+                f"`needs` must say which pairs and triples a plain function reads, got None for {energy!r}"
+            )
+        self.energy: EnergyFunction = jax.tree_util.Partial(energy) if jax.tree_util.all_leaves([energy]) else energy
+        self.needs: Needs = energy.needs if needs is None else needs
+        self.skin = _checks.non_negative("skin", skin)
+        self.dtype = _float_dtype(dtype)
+        self._buckets = Buckets(self, self.skin)
+        self._last: _State | None = None
+        self._first: tuple[bytes, ...] | None = None  # the composition that is not padded
+        self._capacity: Capacity | None = None  # of its lists
+
+    def set(self, **parameters: Any) -> dict[str, Any]:
+        """Nothing can be changed later: raises ValueError. Make another calculator; compiled programs are shared."""
+        if parameters:
+            raise ValueError(f"`{next(iter(parameters))}` must be given when the calculator is made")
+        return {}
+
+    def calculate(
+        self,
+        atoms: ase.Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = all_changes,
+    ) -> None:
+        """Energy, forces and stress; energies of atoms where they are asked for. ASE calls it when something moved.
+
+        What changed is seen here, whatever `system_changes` says.
+        """
+        super().calculate(atoms, properties, system_changes)
+        current: Any = self.atoms  # ASE's copy
+        self.results = {}
+        state, self._last = self._follow(current), None  # nothing to go on from where this fails
+        values, neighbors = _evaluate(self.energy, state.padded, state.neighbors)
+        energy, forces, stress, overflow = jax.device_get((*values, neighbors.overflow))
+        if overflow:
+            state = self._fit(state.structure, state.seen)
+            values, neighbors = _evaluate(self.energy, state.padded, state.neighbors)
+            energy, forces, stress = jax.device_get(values)
+        self._last = state._replace(neighbors=neighbors)
+
+        forces = np.asarray(forces, dtype=np.float64)[: len(current)]
+        if not (np.isfinite(energy) and np.isfinite(forces).all()):
+            raise CalculationFailed(f"energy and forces must be finite, got an energy of {energy} eV")
+        results = {"energy": float(energy), "free_energy": float(energy), "forces": forces}
+        if current.cell.volume > 1e-9 * np.prod(current.cell.lengths()):
+            results["stress"] = np.asarray(stress, dtype=np.float64).flat[VOIGT]
+        if "energies" in properties and hasattr(self.energy, "atomic"):
+            try:
+                energies = _atomic(self.energy, state.padded, neighbors)
+            except ValueError as error:  # one of several terms is a plain function
+                raise PropertyNotImplementedError(str(error)) from error
+            results["energies"] = np.asarray(energies, dtype=np.float64)[: len(current)]
+        self.results = results
+
+    def _follow(self, atoms: ase.Atoms) -> _State:
+        """The structure of these atoms with a list that the program updates: the last one where it is for them."""
+        charges = atoms.arrays.get("initial_charges")
+        arrays = [atoms.numbers, atoms.pbc, atoms.cell.array, *([] if charges is None else [charges])]
+        seen = tuple(array.tobytes() for array in arrays)
+        last = self._last
+        if last is None or last.seen[:2] != seen[:2]:
+            return self._fit(host_structure_from_ase(atoms, self.dtype), seen)
+        if last.seen == seen:  # they only moved: all else has been checked
+            positions = _checks.array("positions", atoms.positions, (None, 3), "an array of Cartesian positions")
+            structure = dataclasses.replace(last.structure, positions=host(positions.astype(self.dtype)))
+        else:
+            structure = host_structure_from_ase(atoms, self.dtype)
+        return _State(seen, structure, structure.pad(last.padded.n_atoms), last.neighbors)
+
+    def _fit(self, structure: Structure, seen: tuple[bytes, ...]) -> _State:
+        """The structure with a new list, in a shape that has a program or gets one."""
+        composition = seen[:2]
+        if self._first is None:
+            self._first = composition
+        if composition != self._first:
+            return _State(seen, structure, *self._buckets(structure))
+        needed = self.needs.neighbor_list(structure, self.skin).capacity
+        if self._capacity is None:
+            self._capacity = needed
+        elif self._capacity.union(needed) != self._capacity:  # with room, so that it grows rarely
+            self._capacity = self._capacity.union(needed.enlarged(1.25))
+        return _State(seen, structure, structure, self.needs.neighbor_list(structure, self.skin, self._capacity))
+
+
+class _State(NamedTuple):
+    """What a calculator goes on from.
+
+    Attributes:
+        seen: numbers, pbc, cell and, where there are any, charges of the structure.
+        structure: as it came.
+        padded: as the program takes it.
+        neighbors: a list for `padded`, or for the same atoms elsewhere.
+    """
+
+    seen: tuple[bytes, ...]
+    structure: Structure
+    padded: Structure
+    neighbors: NeighborList
+
+
+@jax.jit
+def _evaluate(
+    energy: EnergyFunction, structure: Structure, neighbors: NeighborList
+) -> tuple[tuple[Array, Array, Array], NeighborList]:
+    """((E, F, σ), the list that served); σ is NaN without a volume."""
+    neighbors = neighbors.update(structure)
+    return energy_forces_stress(energy)(structure, neighbors), neighbors
+
+
+@jax.jit
+def _atomic(energy: Any, structure: Structure, neighbors: NeighborList) -> Array:
+    return energy.atomic(structure, neighbors)
+
+
+def _float_dtype(dtype: Any) -> np.dtype[Any]:
+    """`dtype` as JAX has it; ValueError where it would have another."""
+    wanted = np.dtype(np.float64 if dtype is None else dtype)
+    available = np.dtype(jax.dtypes.canonicalize_dtype(wanted))
+    if wanted not in (np.float32, np.float64) or (dtype is not None and available != wanted):
+        raise ValueError(f"`dtype` must be 'float32', or 'float64' with JAX's x64 mode on, got {dtype!r}")
+    return available

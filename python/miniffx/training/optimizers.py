@@ -1,0 +1,121 @@
+"""Optimizers: any of optax by name, with a schedule of the learning rate, warm-up and clipping."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import optax
+
+from miniffx import _checks
+
+# Of optax, those that need nothing but a learning rate, and L-BFGS, which finds its steps by a line search.
+NAMES = (
+    *("lbfgs", "adam", "adamw", "amsgrad", "nadam", "nadamw", "radam", "adabelief", "adamax", "adan", "yogi"),
+    *("lion", "rmsprop", "adagrad", "novograd", "lamb", "sgd"),
+)
+LEARNING_RATE = 3e-3
+SCHEDULES = ("cosine", "constant", "linear", "exponential")
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """How the weights move. ``fit(optimizer="adam")`` is short for ``fit(optimizer=Optimizer("adam"))``.
+
+    Attributes:
+        name: "lbfgs" (whole data set per step, steps by line search), or "adam", "adamw", "amsgrad", "nadam", "nadamw",
+            "radam", "adabelief", "adamax", "adan", "yogi", "lion", "rmsprop", "adagrad", "novograd", "lamb", "sgd".
+        learning_rate: the largest, by default 3e-3; L-BFGS has none, and neither clips.
+        schedule: how it ends: by "cosine", "linear" or "exponential" decay to `final` of it at the last step, or
+            "constant".
+        final: the fraction of the learning rate at the last step.
+        warmup: steps in which the learning rate grows linearly from 0.
+        clip: gradients longer than this (global norm, in units of the loss) are shortened to it; None: never.
+        options: further arguments of the optimizer, as in optax, for instance ``{"b1": 0.95}``.
+
+    Raises:
+        ValueError: an unknown name, option or schedule, with the nearest known one; numbers out of range.
+
+    >>> import miniffx as mff
+    >>> mff.Optimizer("adamw", learning_rate=1e-3, options={"weight_decay": 1e-5}).schedule
+    'cosine'
+    """
+
+    name: str = "adam"
+    learning_rate: float | None = None
+    schedule: str = "cosine"
+    final: float = 0.0
+    warmup: int = 0
+    clip: float | None = None
+    options: Mapping[str, Any] | tuple[tuple[str, Any], ...] = ()
+
+    def __post_init__(self) -> None:
+        known("optimizer", self.name, NAMES)
+        known("schedule", self.schedule, SCHEDULES)
+        for name in ("learning_rate", "clip"):
+            if getattr(self, name) is not None:
+                _checks.positive(name, getattr(self, name))
+                if self.whole_set:
+                    raise ValueError(f"`{name}` must be None for {self.name!r}, got {getattr(self, name)}")
+        if not 0 <= _checks.real("final", self.final) <= 1:
+            raise ValueError(f"`final` must be in [0, 1], got {self.final}")
+        if self.schedule == "exponential" and self.final == 0:
+            raise ValueError("`final` must be positive for an exponential schedule, got 0")
+        if not isinstance(self.warmup, int) or self.warmup < 0:
+            raise ValueError(f"`warmup` must be a number of steps, got {self.warmup!r}")
+        options = dict(self.options)
+        accepted = [name for name in inspect.signature(self._factory).parameters if name != "learning_rate"]
+        for name in options:
+            known(f"option of {self.name}", name, accepted)
+        object.__setattr__(self, "options", tuple(sorted(options.items())))  # hashable
+
+    @property
+    def whole_set(self) -> bool:
+        """Whether a step has to see all of the data."""
+        return self.name == "lbfgs"
+
+    @property
+    def _factory(self) -> Any:
+        return getattr(optax, self.name)
+
+    def transformation(self, steps: int) -> optax.GradientTransformationExtraArgs:
+        """The optax transformation for a run of that many steps; the same object every time."""
+        return _transformation(self, steps)
+
+    def rate(self, steps: int) -> Any:
+        """The learning rate as a function of the step."""
+        peak, steps = self.learning_rate or LEARNING_RATE, max(steps - self.warmup, 1)
+        decay = {
+            "constant": lambda: optax.constant_schedule(peak),
+            "cosine": lambda: optax.cosine_decay_schedule(peak, steps, alpha=self.final),
+            "linear": lambda: optax.linear_schedule(peak, self.final * peak, steps),
+            "exponential": lambda: optax.exponential_decay(peak, steps, self.final),
+        }[self.schedule]()
+        if not self.warmup:
+            return decay
+        return optax.join_schedules([optax.linear_schedule(0.0, peak, self.warmup), decay], [self.warmup])
+
+
+@cache  # the same object for the same optimizer, so that its compiled update is found again
+def _transformation(optimizer: Optimizer, steps: int) -> optax.GradientTransformationExtraArgs:
+    rate = {} if optimizer.whole_set else {"learning_rate": optimizer.rate(steps)}
+    try:
+        result = optimizer._factory(**rate, **dict(optimizer.options))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"`options` of {optimizer.name} must be those of optax, got {error}") from error
+    if optimizer.clip is not None:
+        result = optax.chain(optax.clip_by_global_norm(optimizer.clip), result)
+    return optax.with_extra_args_support(result)
+
+
+def known(what: str, name: Any, names: Iterable[str]) -> None:
+    """ValueError with the nearest known name."""
+    names = list(names)
+    if name not in names:
+        close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.0)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"`{what}` must be one of {', '.join(names)}, got {name!r}{hint}")

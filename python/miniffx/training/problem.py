@@ -1,0 +1,220 @@
+"""Problem: what is trained and on what, so that one loop serves potentials, committees and plain maps."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from miniffx.models import MLP, Committee, Histograms, NNPotential, Normalization
+from miniffx.models.scaling import feature_units, fit_scaling, without_components
+from miniffx.neighbors import Array
+from miniffx.training import feature_table, stored
+from miniffx.training.dataset import Dataset
+from miniffx.training.feature_table import FeatureTable, TableBatch
+from miniffx.training.featurize import Features, featurize
+from miniffx.training.loss import Difference, LossWeights, only, positive_terms
+
+
+@dataclass(frozen=True)
+class Samples:
+    """A data set on the device.
+
+    Attributes:
+        name: the argument of `fit` that it came from.
+        batches: samples of similar size together.
+        indices: for every batch, where its samples are in the data set.
+        totals: what the errors of every term weigh in all.
+        labels: of the samples, for messages.
+    """
+
+    name: str
+    batches: list[Any]
+    indices: list[np.ndarray]
+    totals: dict[str, float]
+    labels: list[str]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Parameters, data, and how far predictions are from references.
+
+    Attributes:
+        parameters: the tree that is trained.
+        fixed: a tree of what stays as it is.
+        differences: (parameters, fixed, batch) → the differences of every term, a function of a module.
+        train, validation: the data.
+        finish: parameters → the model.
+        members: of a committee, whose parameters have a leading axis; None otherwise.
+    """
+
+    parameters: Any
+    fixed: Any
+    differences: Callable[[Any, Any, Any], dict[str, Difference]]
+    train: Samples
+    validation: Samples | None
+    finish: Callable[[Any], Any]
+    members: int | None = None
+
+
+def make_problem(
+    model: Any,
+    train: Any,
+    validation: Any,
+    weights: LossWeights | None,
+    normalization: Normalization | None,
+) -> tuple[Problem, LossWeights]:
+    """The problem for a model and its data, and the weights of its loss.
+
+    Raises:
+        ValueError: a model that cannot be trained, data that it cannot be trained on, or that lack what is weighted.
+    """
+    if isinstance(model, MLP):
+        if normalization is not None:
+            raise ValueError("`normalization` must be None for a MLP, which sees features as they are")
+        return _table_problem(model, train, validation, weights)
+    weights = LossWeights() if weights is None else weights
+    if isinstance(model, NNPotential):
+        return _potential_problem(model, train, validation, weights, normalization), weights
+    if isinstance(model, Committee):
+        problem = _potential_problem(model.stacked, train, validation, weights, normalization)
+
+        def finish(networks: Any) -> Committee:
+            return Committee(problem.finish(networks))
+
+        return dataclasses.replace(problem, finish=finish, members=model.size), weights
+    raise ValueError(f"`model` must be a NNPotential, a Committee or a MLP, got {type(model).__name__}")
+
+
+# -- maps of plain arrays ------------------------------------------------------------------------------------
+
+
+def _table_problem(
+    mlp: MLP, train: FeatureTable, validation: FeatureTable | None, weights: LossWeights | None
+) -> tuple[Problem, LossWeights]:
+    weights = only(LossWeights(), energy=1.0) if weights is None else weights
+    extra = [name for name in positive_terms(weights) if name != "energy"]
+    if extra:
+        raise ValueError(f"`weights` must hold only `energy` for a FeatureTable, got {weights}")
+    width = mlp.weights[0].shape[0]
+    samples: list[Samples | None] = []
+    for name, table in (("train", train), ("validation", validation)):
+        if table is None and name == "validation":
+            samples.append(None)
+            continue
+        if not isinstance(table, FeatureTable):
+            raise ValueError(f"`{name}` must be a FeatureTable for a MLP, got {type(table).__name__}")
+        if table.features.shape[-1] != width:
+            raise ValueError(f"`{name}` must have {width} features for this MLP, got {table.features.shape[-1]}")
+        count = len(table)
+        labels = [f"sample {n}" for n in range(count)]
+        samples.append(Samples(name, [TableBatch.of(table)], [np.arange(count)], {"energy": float(count)}, labels))
+    assert samples[0] is not None
+    parameters = jax.tree.map(lambda leaf: jnp.asarray(leaf, train.features.dtype), mlp)
+    problem = Problem(parameters, None, feature_table.differences, samples[0], samples[1], lambda trained: trained)
+    return problem, weights
+
+
+# -- potentials ----------------------------------------------------------------------------------------------
+
+
+def _potential_problem(
+    model: NNPotential,
+    train: Dataset,
+    validation: Dataset | None,
+    weights: LossWeights,
+    normalization: Normalization | None,
+) -> Problem:
+    terms = positive_terms(weights)
+    if "charge" in terms:
+        raise ValueError(f"`weights.charges` must be 0 for a potential without charges, got {weights.charges}")
+    if model.scaling is not None and normalization is not None:
+        raise ValueError("`normalization` must be None for a model that was trained before, which keeps its scaling")
+    for name, data in (("train", train), ("validation", validation)):
+        if data is not None or name == "train":
+            _check(model, name, data, terms)
+    jacobian = "force" in terms or "stress" in terms
+    features = featurize(model.descriptors, train, jacobian=jacobian)
+    dtype = next(iter(features.batches[0].species.values())).values.dtype
+    units: tuple[Array, ...] | None = None
+    if model.scaling is None:
+        model, units = _scaled(model, train, features, normalization or Normalization())
+    model = _in_dtype(model, dtype)
+    held_out = None
+    if validation is not None:
+        held_features = featurize(model.descriptors, validation, jacobian=jacobian)
+        held_out = _samples("validation", model, validation, held_features, terms)
+    return Problem(
+        parameters=model.networks,
+        fixed=model,
+        differences=stored.differences,
+        train=_samples("train", model, train, features, terms),
+        validation=held_out,
+        finish=partial(_finished, model, units),
+    )
+
+
+def _finished(model: NNPotential, units: tuple[Array, ...] | None, networks: Any) -> NNPotential:
+    """The model with these networks; what was done to the features for training is undone."""
+    assert model.scaling is not None
+    scaling = model.scaling
+    if units is not None:
+        units = tuple(jnp.asarray(unit, scaling.scale.dtype) for unit in units)
+        scaling, networks = without_components(scaling, networks, units)
+    return dataclasses.replace(model, networks=networks, scaling=scaling)
+
+
+def _in_dtype(model: NNPotential, dtype: Any) -> NNPotential:
+    parts = {name: getattr(model, name) for name in ("scaling", "networks", "histograms")}
+    return dataclasses.replace(model, **jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), parts))
+
+
+def _samples(name: str, model: NNPotential, data: Dataset, features: Features, terms: tuple[str, ...]) -> Samples:
+    labels = [f"frame {n}" + (f" ({frame.group})" if frame.group else "") for n, frame in enumerate(data)]
+    batches = stored.make_batches(model, data, features, terms)
+    indices = [batch.indices for batch in features.batches]
+    return Samples(name, batches, indices, stored.totals(data, terms), labels)
+
+
+def _scaled(
+    model: NNPotential, train: Dataset, features: Features, normalization: Normalization
+) -> tuple[NNPotential, tuple[Array, ...] | None]:
+    """The model with scaling and histograms; with principal components also the factors of plain features."""
+    missing = [label for label in model.species if label not in train.species]
+    if missing:
+        raise ValueError(f"`train` must hold every species of the model, got none of {', '.join(missing)}")
+    per_species = features.per_species()
+    per_species = {label: per_species[label] for label in model.species}
+    scaling = fit_scaling(
+        per_species,
+        train.counts(model.species),
+        np.array([frame.energy for frame in train]),
+        {label: [repr(d) for d in model.descriptors.of(label)] for label in model.species},
+        normalization,
+    )
+    units = None
+    if normalization.components is not None:
+        units = feature_units(per_species, normalization)
+    return dataclasses.replace(model, scaling=scaling, histograms=Histograms.of(per_species)), units
+
+
+def _check(model: NNPotential, name: str, data: Any, terms: tuple[str, ...]) -> None:
+    if not isinstance(data, Dataset):
+        raise ValueError(f"`{name}` must be a Dataset for a NNPotential, got {type(data).__name__}")
+    if len(data) == 0:
+        raise ValueError(f"`{name}` must hold at least one frame, got none")
+    try:
+        model.check_species(data.species)
+    except ValueError as error:
+        raise ValueError(f"`{name}`: {error}") from error
+    for term in terms:
+        data.require(name, term)

@@ -1,0 +1,184 @@
+"""Networks on stored descriptors and Jacobians: energies, forces and stress without touching a neighbour list."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from miniffx._pytree import pytree, static
+from miniffx.models import MLP, NNPotential
+from miniffx.neighbors import Array
+from miniffx.training.dataset import Dataset
+from miniffx.training.featurize import Features, SpeciesFeatures
+from miniffx.training.loss import Difference
+
+
+@pytree
+class Batch:
+    """Frames of similar size with their features and what is to be learnt.
+
+    Attributes:
+        species: label to features.
+        sizes: [batch] real atoms.
+        weights: [batch] of the frames.
+        real: [batch] bool, False for frames that only fill the batch.
+        energies: [batch] in eV, less the offsets of the species: small numbers that single precision can hold.
+        forces: [batch, n_atoms, 3] in eV/Å, or None.
+        stress: [batch, 3, 3] in eV/Å³, or None.
+        volumes: [batch] in Å³; 0 for frames that have no stress.
+        partial_energies: [batch, n_atoms] in eV, less the offsets, or None.
+        n_atoms: rows of the padded structures (static).
+    """
+
+    species: dict[str, SpeciesFeatures]
+    sizes: Array
+    weights: Array
+    real: Array
+    energies: Array
+    forces: Array | None
+    stress: Array | None
+    volumes: Array
+    partial_energies: Array | None
+    n_atoms: int = static()
+
+    def take(self, chosen: Array, real: Array) -> Batch:
+        """Some of the frames."""
+        return dataclasses.replace(jax.tree.map(lambda leaf: leaf[chosen], self), real=real)
+
+    def without_forces(self) -> Batch:
+        """The same frames without what needs Jacobians."""
+        species = {
+            label: dataclasses.replace(features, neighbors=None, vectors=None, jacobian=None)
+            for label, features in self.species.items()
+        }
+        return dataclasses.replace(self, species=species, forces=None, stress=None)
+
+
+def make_batches(model: NNPotential, data: Dataset, features: Features, terms: tuple[str, ...]) -> list[Batch]:
+    """The batches of a data set for a model whose scaling is set, on the device; `terms` of the loss."""
+    assert model.scaling is not None
+    offsets = np.asarray(model.scaling.offsets, dtype=np.float64)
+    energies = np.array([frame.energy for frame in data]) - data.counts(model.species) @ offsets
+    of_species = dict(zip(model.species, offsets, strict=True))
+    weights = np.array([frame.weight for frame in data])
+    batches = []
+    for batch in features.batches:
+        dtype = next(iter(batch.species.values())).values.dtype
+        frames = [data[int(index)] for index in batch.indices]
+        shape = (len(frames), batch.n_atoms)
+        forces = np.zeros((*shape, 3), dtype) if "force" in terms else None
+        partial_energies = np.zeros(shape, dtype) if "partial_energy" in terms else None
+        stress = np.zeros((len(frames), 3, 3), dtype) if "stress" in terms else None
+        volumes = np.zeros(len(frames), dtype)
+        for row, frame in enumerate(frames):
+            n = frame.structure.n_atoms
+            if forces is not None:
+                forces[row, :n] = frame.forces
+            if partial_energies is not None:
+                shift = [of_species[label] for label in frame.structure.species]
+                partial_energies[row, :n] = np.asarray(frame.partial_energies) - shift
+            if stress is not None and frame.stress is not None:
+                stress[row], volumes[row] = frame.stress, frame.volume
+        on_device = partial(jax.tree.map, partial(jnp.asarray, dtype=dtype))
+        batches.append(
+            Batch(
+                species=batch.species,
+                sizes=on_device(np.array(features.sizes)[batch.indices]),
+                weights=on_device(weights[batch.indices]),
+                real=jnp.ones(len(frames), bool),
+                energies=on_device(energies[batch.indices]),
+                forces=on_device(forces),
+                stress=on_device(stress),
+                volumes=on_device(volumes),
+                partial_energies=on_device(partial_energies),
+                n_atoms=batch.n_atoms,
+            )
+        )
+    return batches
+
+
+def totals(data: Dataset, terms: tuple[str, ...]) -> dict[str, float]:
+    """What the errors of every term weigh in all."""
+    weights = np.array([frame.weight for frame in data])
+    sizes = np.array([frame.structure.n_atoms for frame in data])
+    with_stress = np.array([frame.stress is not None for frame in data])
+    every = {"energy": weights, "force": 3 * sizes * weights, "stress": 9 * with_stress * weights}
+    every |= {"partial_energy": sizes * weights, "charge": sizes * weights}
+    return {name: float(every[name].sum()) for name in ("energy", *terms)}
+
+
+def predict(model: NNPotential, batch: Batch) -> tuple[Array, dict[str, Array], Array | None, Array | None]:
+    """Energies of frames and atoms, less the offsets; forces and stress from stored Jacobians where the batch has them.
+
+    Returns:
+        Energies [batch] in eV, those of the rows of every species [batch, rows] in eV, forces [batch, n_atoms, 3] in
+        eV/Å, stress [batch, 3, 3] in eV/Å³.
+    """
+    assert model.scaling is not None
+    scaling = model.scaling
+    frame = jnp.arange(len(batch.energies))[:, None]
+
+    def total(values: dict[str, Array]) -> tuple[Array, tuple[Array, dict[str, Array]]]:
+        energies = jnp.zeros_like(batch.energies)
+        rows = {}
+        for label, features in values.items():
+            index = model.species.index(label)
+            centers = batch.species[label].centers
+            some = model.networks[index](scaling.apply(index, features)) * scaling.scale
+            rows[label] = jnp.where(centers < batch.n_atoms, some, 0)
+            energies += rows[label].sum(axis=1)
+        return energies.sum(), (energies, rows)
+
+    values = {label: features.values for label, features in batch.species.items()}
+    if batch.forces is None and batch.stress is None:
+        energies, rows = total(values)[1]
+        return energies, rows, None, None
+    slopes, (energies, rows) = jax.grad(total, has_aux=True)(values)
+    forces = jnp.zeros((len(energies), batch.n_atoms, 3), energies.dtype)
+    virial = jnp.zeros((len(energies), 3, 3), energies.dtype)
+    for label, features in batch.species.items():
+        assert features.jacobian is not None
+        assert features.neighbors is not None
+        # ∂E/∂D of every pair; moving the neighbour along D moves the centre against it.
+        pull = jnp.einsum("brf,brfx->brx", slopes[label], features.jacobian, precision=jax.lax.Precision.HIGHEST)
+        pull = pull.reshape(*features.neighbors.shape, 3)
+        if batch.forces is not None:
+            forces = forces.at[frame, features.centers].add(pull.sum(axis=2), mode="drop")
+            forces = forces.at[frame[:, :, None], features.neighbors].add(-pull)
+        if batch.stress is not None:
+            vectors = features.vectors
+            virial += jnp.einsum("brni,brnj->bij", pull, vectors, precision=jax.lax.Precision.HIGHEST)
+    volumes = jnp.where(batch.volumes > 0, batch.volumes, 1)[:, None, None]
+    return (
+        energies,
+        rows,
+        None if batch.forces is None else forces,
+        None if batch.stress is None else virial / volumes,
+    )
+
+
+def differences(networks: tuple[MLP, ...], model: NNPotential, batch: Batch) -> dict[str, Difference]:
+    """Predictions less references, of everything that the batch has references for."""
+    energies, rows, forces, stress = predict(dataclasses.replace(model, networks=networks), batch)
+
+    def difference(predicted: Array, reference: Array, real: Array) -> Difference:
+        real = jnp.broadcast_to(real, reference.shape)
+        return Difference(jnp.where(real, predicted - reference, 0), real, batch.weights)
+
+    result = {"energy": difference(energies / batch.sizes, batch.energies / batch.sizes, batch.real)}
+    atoms = batch.real[:, None] & (jnp.arange(batch.n_atoms) < batch.sizes[:, None])
+    if forces is not None and batch.forces is not None:
+        result["force"] = difference(forces, batch.forces, atoms[..., None])
+    if stress is not None and batch.stress is not None:
+        result["stress"] = difference(stress, batch.stress, (batch.real & (batch.volumes > 0))[:, None, None])
+    if batch.partial_energies is not None:
+        frame = jnp.arange(len(energies))[:, None]
+        atomic = jnp.zeros(batch.partial_energies.shape, energies.dtype)
+        for label, values in rows.items():
+            atomic = atomic.at[frame, batch.species[label].centers].add(values, mode="drop")
+        result["partial_energy"] = difference(atomic, batch.partial_energies, atoms)
+    return result

@@ -1,0 +1,410 @@
+"""What a fit can do besides: checkpoints, schedules, averages, stress, charges, normalization, committees."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import miniffx as mff
+from miniffx.training import stored
+from miniffx.training.checkpoint import load_checkpoint
+from miniffx.training.loss import Sums
+from test_training import D, crystals, labelled
+
+
+def with_everything(structures):
+    """Frames with energies, forces, stress, energies of atoms and weights."""
+    energy = mff.potentials.stillinger_weber("Si")
+    data = labelled(structures, energy)
+    compute = jax.jit(lambda s, nl: (mff.stress(energy)(s, nl), energy.atomic(s, nl)))
+    frames = []
+    for number, frame in enumerate(data):
+        stress, atomic = compute(frame.structure, energy.neighbor_list(frame.structure))
+        stress, atomic = np.asarray(stress), np.asarray(atomic)
+        frames.append(
+            dataclasses.replace(frame, stress=stress, partial_energies=atomic, weight=(1.0, 0.5, 2.0)[number % 3])
+        )
+    return mff.Dataset(frames)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return with_everything(list(crystals(9))[2::3] * 4)  # of one size
+
+
+@pytest.fixture(scope="module")
+def descriptors():
+    return D.DescriptorSet([D.G2(eta=eta, r_shift=1.5, cutoff=3.5, species=("Si", "Si")) for eta in (0.1, 1.0, 4.0)])
+
+
+@pytest.fixture(scope="module")
+def model(descriptors):
+    return mff.NNPotential.init(jax.random.key(0), descriptors, hidden=(4,))
+
+
+def quick(model, data, **options):
+    return mff.fit(model, data, **{"optimizer": "adam", "steps": 20, "batch_size": 4, "progress": False} | options)
+
+
+def bits(tree):
+    return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(tree)]
+
+
+class Killed(Exception):
+    pass
+
+
+def killer(at):
+    def callback(entry, model):
+        if entry["step"] == at:
+            raise Killed
+
+    return callback
+
+
+# -- checkpoints ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"average": 0.9, "force_fraction": 0.5, "patience": 15},
+        {"optimizer": "lbfgs", "batch_size": None, "steps": 8},
+        {"optimizer": optax.chain(optax.add_noise(1e-3, 0.5, jax.random.key(1)), optax.adam(1e-3))},
+    ],
+)
+def test_resuming_repeats_the_uninterrupted_fit_bit_for_bit(data, model, tmp_path, options):
+    train, validation = data[:9], data[9:]
+    whole = quick(model, train, validation=validation, **options)
+    path = tmp_path / "checkpoint.safetensors"
+    for at in (3, 5):
+        with pytest.raises(Killed):
+            quick(model, train, validation=validation, checkpoint=path, resume=True, callback=killer(at), **options)
+    result = quick(model, train, validation=validation, checkpoint=path, resume=True, **options)
+    assert bits(result.model) == bits(whole.model)
+    assert result.best_step == whole.best_step
+    timeless = [[entry | {"seconds": 0} for entry in each.history] for each in (result, whole)]
+    assert timeless[0] == timeless[1]
+    again = quick(model, train, validation=validation, checkpoint=path, resume=True, **options)  # nothing left to do
+    assert bits(again.model) == bits(whole.model)
+
+
+def test_a_checkpoint_of_another_fit_is_refused(data, model, tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    quick(model, data, steps=2, checkpoint=path)
+    for change, name in (
+        ({"steps": 3}, "steps"),
+        ({"seed": 1}, "seed"),
+        ({"train": data[:-1]}, "train"),
+        ({"weights": mff.LossWeights(forces=0.1)}, "weights"),
+        ({"optimizer": mff.Optimizer("adam", learning_rate=1e-3)}, "optimizer"),
+    ):
+        arguments = {"steps": 2, "train": data} | change
+        with pytest.raises(ValueError, match=f"made by a fit with another `(model|{name})`"):
+            quick(model, arguments.pop("train"), checkpoint=path, resume=True, **arguments)
+    result = quick(model, data, steps=2, checkpoint=path, resume=True, optimizer="adam")
+    assert len(result.history) == 2
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(ValueError, match="is not a readable checkpoint"):
+        quick(model, data, steps=2, checkpoint=path, resume=True)
+    model.save(path)
+    with pytest.raises(ValueError, match=r"must be a checkpoint .*got 'miniffx-model'"):
+        load_checkpoint(path, (), {})
+    with pytest.raises(ValueError, match="`resume` needs a `checkpoint`"):
+        quick(model, data, resume=True)
+
+
+# -- optimizers -----------------------------------------------------------------------------------------------
+
+
+def test_schedules():
+    def at(steps, **options):
+        rate = mff.Optimizer("sgd", learning_rate=1.0, **options).rate(100)
+        return [float(rate(step)) for step in steps]
+
+    assert at((0, 50, 100)) == pytest.approx([1, 0.5, 0], abs=1e-6)
+    assert at((0, 50, 100), schedule="constant") == [1, 1, 1]
+    assert at((0, 50, 100), schedule="linear", final=0.5) == pytest.approx([1, 0.75, 0.5])
+    assert at((0, 50, 100), schedule="exponential", final=0.01) == pytest.approx([1, 0.1, 0.01], rel=1e-5)
+    assert at((0, 10, 20, 60, 100), warmup=20) == pytest.approx([0, 0.5, 1, 0.5, 0], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "adm"}, "`optimizer` must be one of .*, got 'adm'; did you mean 'adam'?"),
+        ({"schedule": "cosinus"}, "did you mean 'cosine'?"),
+        ({"options": {"weight_decai": 1}, "name": "adamw"}, "`option of adamw` .*did you mean 'weight_decay'?"),
+        ({"learning_rate": -1}, "`learning_rate` must be positive"),
+        ({"schedule": "exponential"}, "`final` must be positive"),
+        ({"name": "lbfgs", "clip": 1.0}, "`clip` must be None for 'lbfgs'"),
+        ({"warmup": -1}, "`warmup` must be a number of steps"),
+        ({"final": 2}, r"`final` must be in \[0, 1\]"),
+    ],
+)
+def test_bad_optimizers(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        mff.Optimizer(**arguments)
+
+
+def test_clipping_bounds_a_step(data, model):
+    one = mff.Optimizer("sgd", learning_rate=1.0, schedule="constant", clip=1e-3)
+    before = quick(model, data, optimizer=optax.sgd(0.0), steps=1).model.networks
+    after = quick(model, data, optimizer=one, steps=1).model.networks
+    moved = optax.tree_utils.tree_norm(jax.tree.map(jnp.subtract, after, before))
+    assert float(moved) == pytest.approx(1e-3, rel=1e-6)
+
+
+def test_averages_are_averages(data, model):
+    """Of the weights after every step, with the decay that its docstring gives."""
+    seen, sgd = [], optax.sgd(1e-2)
+    for steps in (1, 2, 3):
+        seen.append(quick(model, data, optimizer=sgd, steps=steps).model.networks)
+    average = quick(model, data, optimizer=optax.sgd(0.0), steps=1).model.networks
+    for step, networks in enumerate(seen):
+        decay = min(0.5, (1 + step) / (10 + step))
+        average = jax.tree.map(lambda a, b, d=decay: d * a + (1 - d) * b, average, networks)
+    result = quick(model, data, optimizer=sgd, steps=3, average=0.5)
+    for a, b in zip(jax.tree.leaves(average), jax.tree.leaves(result.model.networks), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-15)
+
+
+def test_patience_stops(data, model):
+    result = quick(model, data[:8], validation=data[8:], optimizer=optax.sgd(0.0), steps=50, patience=5)
+    assert result.history[-1]["step"] == 6
+    assert result.best_step == 1
+    with pytest.raises(ValueError, match="`patience` needs `validation`"):
+        quick(model, data, patience=5)
+
+
+def test_force_fraction(data, model):
+    """Sums of a step hold all energies of a mini-batch and only some of its forces."""
+    entry = []
+    quick(model, data, steps=1, force_fraction=0.5, callback=lambda e, m: entry.append(e))
+    assert {"energy_mae", "force_mae"} <= set(entry[0])
+    with pytest.raises(ValueError, match="`force_fraction` must be 1 where a step takes the whole set"):
+        quick(model, data, optimizer="lbfgs", batch_size=None, force_fraction=0.5)
+    with pytest.raises(ValueError, match=r"`force_fraction` must be in \(0, 1\]"):
+        quick(model, data, force_fraction=0.0)
+
+
+def test_a_nan_names_its_frame(data, model):
+    frames = list(data)
+    huge = np.array(frames[5].forces) * 1e200  # its square is infinite
+    frames[5] = dataclasses.replace(frames[5], forces=huge)
+    with pytest.raises(ValueError, match=r"`train` led to a loss of inf at step \d+, .* force error of frame 5 "):
+        quick(model, mff.Dataset(frames))
+
+
+def test_start_from_a_saved_model(data, model, tmp_path):
+    first = quick(model, data).model
+    first.save(tmp_path / "model.safetensors")
+    loaded = mff.load(tmp_path / "model.safetensors")
+    again, straight = (quick(m, data, steps=3) for m in (loaded, first))
+    assert bits(again.model) == bits(straight.model)
+    with pytest.raises(ValueError, match="`normalization` must be None for a model that was trained before"):
+        quick(loaded, data, normalization=mff.Normalization())
+
+
+# -- the loss -------------------------------------------------------------------------------------------------
+
+WEIGHTS = mff.LossWeights(energy=2.0, forces=0.3, stress=50.0, partial_energies=0.7, huber=0.05)
+
+
+def test_every_term_against_the_model_itself(data, model):
+    """Energies, forces, stress and energies of atoms from stored Jacobians, weighted, and bent by Huber's function."""
+    trained = quick(model, data, steps=5).model
+    features = mff.featurize(model.descriptors, data, jacobian=True)
+    (batch,) = stored.make_batches(trained, data, features, ("force", "stress", "partial_energy"))
+    sums = Sums.of(stored.differences(trained.networks, trained, batch), WEIGHTS)
+    compute = jax.jit(lambda s, nl: (*mff.energy_forces_stress(trained)(s, nl), trained.atomic(s, nl)))
+    totals = {name: [0.0, 0.0, []] for name in ("energy", "force", "stress", "partial_energy")}
+    for frame in data:
+        e, f, s, a = map(np.asarray, compute(frame.structure, trained.neighbor_list(frame.structure)))
+        n = frame.structure.n_atoms
+        errors = {"energy": (e - frame.energy) / n, "force": f - frame.forces}
+        errors |= {"stress": s - frame.stress, "partial_energy": a - frame.partial_energies}
+        for name, error in errors.items():
+            error, w = np.ravel(error), WEIGHTS.of(name)
+            x = np.sqrt(w) * np.abs(error)
+            value = np.where(x > 0.05, 0.05 * (2 * x - 0.05), x**2)
+            totals[name][0] += frame.weight * value.sum()
+            totals[name][1] += frame.weight * len(error)
+            totals[name][2].append(error)
+    expected = sum(value / weight for value, weight, _ in totals.values())
+    assert float(sums.loss(WEIGHTS)) == pytest.approx(expected, rel=1e-9)
+    weights = stored.totals(data, ("force", "stress", "partial_energy"))
+    for name, (_, weight, errors) in totals.items():
+        assert weights[name] == pytest.approx(weight)
+        assert float(sums.errors()[f"{name}_mae"]) == pytest.approx(np.abs(np.concatenate(errors)).mean(), rel=1e-8)
+
+
+def test_stress_and_energies_of_atoms_are_learnt(data, model):
+    weights = mff.LossWeights(forces=0.0, stress=100.0, partial_energies=1.0)
+    result = quick(model, data, weights=weights, steps=400, optimizer=mff.Optimizer("adam", learning_rate=2e-2))
+    for name in ("stress_mae", "partial_energy_mae"):
+        assert result.history[-1][name] < 0.5 * result.history[0][name]
+
+
+def test_what_the_data_lack_is_refused(data, model):
+    without = mff.Dataset([data[0], dataclasses.replace(data[1], stress=None, partial_energies=None)])
+    with pytest.raises(ValueError, match=r"`train` must have stress in every frame .* got none in frame 1"):
+        quick(model, without, weights=mff.LossWeights(stress=1.0))
+    with pytest.raises(ValueError, match=r"`train` must have partial energies in every frame"):
+        quick(model, without, weights=mff.LossWeights(partial_energies=1.0))
+    with pytest.raises(ValueError, match=r"`weights.charges` must be 0"):
+        quick(model, data, weights=mff.LossWeights(charges=1.0))
+
+
+def test_frames_are_written_back(data, tmp_path):
+    charged = dataclasses.replace(data[0].structure, charges=np.linspace(-1, 1, data[0].structure.n_atoms))
+    frames = mff.Dataset([dataclasses.replace(data[0], structure=charged), data[1]])
+    frames.write(tmp_path / "data.extxyz")
+    again = mff.Dataset.read(tmp_path / "data.extxyz")
+    for a, b in zip(frames, again, strict=True):
+        np.testing.assert_allclose(a.stress, b.stress, atol=1e-8)
+        np.testing.assert_allclose(a.partial_energies, b.partial_energies, atol=1e-8)
+        np.testing.assert_allclose(a.forces, b.forces, atol=1e-8)
+        assert a.weight == b.weight
+    np.testing.assert_allclose(again[0].structure.charges, charged.charges, atol=1e-8)
+    assert again[1].structure.charges is None
+
+
+# -- normalization --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "normalization",
+    [
+        mff.Normalization(features="range", energy_scale=0.5),
+        mff.Normalization(center=False, energy_offsets=False),
+        mff.Normalization(components=2),
+        mff.Normalization(components=0.01, center=False),
+    ],
+)
+def test_whatever_is_done_to_the_data_is_undone_on_the_model(data, model, normalization):
+    """The errors seen in training are those of the model that comes out."""
+    result = quick(model, data, validation=data[:4], steps=3, normalization=normalization)
+    errors = mff.evaluate(result.model, data[:4])
+    entry = next(entry for entry in result.history if entry["step"] == result.best_step)
+    assert errors.energy_mae == pytest.approx(entry["validation_energy_mae"], rel=1e-7)
+    assert errors.force_mae == pytest.approx(entry["validation_force_mae"], rel=1e-7)
+    assert [factor.ndim for factor in result.model.scaling.factor] == [1]
+
+
+def test_components_are_cut(data, model):
+    result = quick(model, data, steps=1, normalization=mff.Normalization(components=1))
+    first = result.model.networks[0].weights[0]
+    assert np.linalg.matrix_rank(first, tol=1e-9 * float(jnp.abs(first).max())) == 1
+    with pytest.raises(ValueError, match="`components` must be a whole number or a fraction"):
+        mff.Normalization(components=1.5)
+    with pytest.raises(ValueError, match="`features` must be one of std, range, none"):
+        mff.Normalization(features="max")
+
+
+# -- committees -----------------------------------------------------------------------------------------------
+
+
+def test_a_committee_learns_at_once(data, descriptors, tmp_path):
+    committee = mff.Committee.init(jax.random.key(0), descriptors, members=3, hidden=(4,))
+    result = quick(committee, data[:8], validation=data[8:])
+    trained = result.model
+    assert len(result.best_step) == 3
+    alone = quick(committee.member(1), data[:8], validation=data[8:])
+    assert alone.best_step == result.best_step[1]
+    for a, b in zip(jax.tree.leaves(alone.model.networks), jax.tree.leaves(trained.member(1).networks), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-9)
+    frame = data[0]
+    neighbors = trained.neighbor_list(frame.structure)
+    each = [mff.energy_and_forces(trained.member(n))(frame.structure, neighbors) for n in range(3)]
+    energies, forces = np.array([e for e, _ in each]), np.array([f for _, f in each])
+    energy, force = mff.energy_and_forces(trained)(frame.structure, neighbors)
+    np.testing.assert_allclose(energy, energies.mean(), rtol=1e-12)
+    np.testing.assert_allclose(force, forces.mean(axis=0), atol=1e-12)
+    spread = trained.uncertainty(frame.structure, neighbors)
+    np.testing.assert_allclose(spread.energy, energies.std(ddof=1), rtol=1e-9)
+    np.testing.assert_allclose(spread.forces, forces.std(axis=0, ddof=1), rtol=1e-6, atol=1e-12)
+    trained.save(tmp_path / "committee.safetensors")
+    loaded = mff.load(tmp_path / "committee.safetensors")
+    assert bits(loaded) == bits(trained)
+    assert float(loaded(frame.structure, neighbors)) == float(trained(frame.structure, neighbors))
+
+
+def test_committees_are_of_a_kind(descriptors):
+    one, two = (mff.NNPotential.init(jax.random.key(n), descriptors, hidden=(4,)) for n in range(2))
+    assert mff.Committee.of([one, two]).size == 2
+    wide = mff.NNPotential.init(jax.random.key(0), descriptors, hidden=(5,))
+    with pytest.raises(ValueError, match="`models` must differ only in their weights, got others in number 1"):
+        mff.Committee.of([one, wide])
+    with pytest.raises(ValueError, match="`members` must be a whole number of at least 2"):
+        mff.Committee.init(jax.random.key(0), descriptors, members=1)
+
+
+# -- extrapolation --------------------------------------------------------------------------------------------
+
+
+def test_extrapolation_names_atom_and_descriptor(data, model):
+    trained = quick(model, data, steps=1).model
+    inside = data[0].structure
+    neighbors = trained.neighbor_list(inside)
+    fidelity = trained.fidelity(inside, neighbors)
+    assert float(fidelity.min()) > 0
+    assert float(fidelity.max()) <= 1
+    assert trained.extrapolations(inside) == []
+    positions = np.array(inside.positions)
+    positions[3] += [0.9, 0.0, 0.0]
+    moved = dataclasses.replace(inside, positions=positions)
+    with pytest.warns(mff.ExtrapolationWarning, match=r"atom \d: G2 Si-Si .* outside of \["):
+        found = trained.extrapolations(moved)
+    seen = mff.featurize(model.descriptors, data).per_species()["Si"]
+    values = mff.featurize(model.descriptors, [moved])[0]
+    outside = (values < seen.min(axis=0)) | (values > seen.max(axis=0))
+    assert sorted(item.atom for item in found) == sorted(np.argwhere(outside)[:, 0])
+    assert sorted(item.value for item in found) == pytest.approx(sorted(values[outside]))
+    assert [item.excess for item in found] == sorted((item.excess for item in found), reverse=True)
+    fidelity = trained.fidelity(moved, trained.neighbor_list(moved))
+    np.testing.assert_array_equal(fidelity == 0, [atom in {item.atom for item in found} for atom in range(len(values))])
+    with pytest.raises(ValueError, match="`model` must have been trained"):
+        model.extrapolations(inside)
+
+
+# -- networks -------------------------------------------------------------------------------------------------
+
+
+def test_networks_per_species_and_biases_per_layer():
+    species = ("Ga", "As")
+    ds = D.DescriptorSet([D.G2(eta=0.5, r_shift=0.0, cutoff=4.0, species=(a, b)) for a in species for b in species])
+    model = mff.NNPotential.init(
+        jax.random.key(0), ds, hidden={"Ga": (3,), "As": (4, 5)}, activation={"Ga": "tanh", "As": "silu"}, bias=False
+    )
+    assert [len(network.weights) for network in model.networks] == [3, 2]
+    assert [network.activation for network in model.networks] == ["silu", "tanh"]
+    assert model.networks[0].biases == ()
+    mlp = mff.MLP.init(jax.random.key(0), n_inputs=2, hidden=(3,), bias=(True, False))
+    assert mlp.biases[1] is None
+    x = jnp.ones((4, 2))
+    assert mlp(x).shape == (4,)
+    with pytest.raises(ValueError, match="`hidden` must have an entry for each of As, Ga"):
+        mff.NNPotential.init(jax.random.key(0), ds, hidden={"Ga": (3,)})
+    with pytest.raises(ValueError, match="`bias` must be a bool, or one for each of 2 layers"):
+        mff.MLP.init(jax.random.key(0), n_inputs=2, hidden=(3,), bias=(True,))
+
+
+# -- the log --------------------------------------------------------------------------------------------------
+
+
+def test_the_log_can_be_read(data, model, tmp_path):
+    log, path = tmp_path / "log.jsonl", tmp_path / "checkpoint.safetensors"
+    with pytest.raises(Killed):
+        quick(model, data, log=log, checkpoint=path, callback=killer(5))
+    with log.open("a") as file:
+        file.write('{"event": "rep')  # a process killed in the middle of a line
+    result = quick(model, data, log=log, checkpoint=path, resume=True)
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [event["event"] for event in events] == ["start", *["report"] * 5, "resume", *["report"] * 15, "end"]
+    reports = {event["step"]: event for event in events if event["event"] == "report"}
+    assert [reports[entry["step"]]["loss"] for entry in result.history] == [e["loss"] for e in result.history]
