@@ -16,6 +16,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import miniffx as mff
+import systems
 import test_derivatives
 from miniffx import potentials as P
 from oracles import central_difference
@@ -116,9 +117,8 @@ def test_the_example_of_a_potential_has_the_derivatives_of_its_energy(name):
     rng = np.random.default_rng(0)
     moved = np.asarray(structure.positions) * 1.02 + rng.normal(scale=0.02, size=(structure.n_atoms, 3))
     cell = structure.cell if any(structure.pbc) else np.diag([40.0, 41.0, 42.0])
-    structure = mff.Structure.create(moved, structure.species, cell, charges=structure.charges).pad(
-        structure.n_atoms + 2
-    )
+    structure = mff.Structure.create(moved, structure.species, cell, pbc=structure.pbc, charges=structure.charges)
+    structure = structure.pad(structure.n_atoms + 2)
     nl = energy.neighbor_list(structure, skin=0.1)
     e, forces, stress = jax.jit(mff.energy_forces_stress(energy))(structure, nl)
     value = jax.jit(energy)
@@ -148,6 +148,9 @@ def test_every_potential_is_in_the_grid_of_derivatives():
 def parts(energy):
     """An energy and all energies that it is made of."""
     yield energy
+    if isinstance(energy, P.Ewald):
+        for make in (systems.molecule, systems.left_handed):
+            yield from energy.parts(make())
     for value in vars(energy).values():
         for item in value if isinstance(value, tuple) else (value,):
             if isinstance(item, P.Energy):

@@ -15,10 +15,10 @@ REFERENCE = Path(__file__).parents[1] / "reference"
 
 
 def packages() -> list[str]:
-    """The package, and its parts that it exports as such."""
+    """The package, and its parts but the command line, which is no API."""
     root = importlib.import_module(ROOT)
     parts = [name for name, item in vars(root).items() if inspect.ismodule(item) and is_package(item)]
-    return [ROOT, *sorted(f"{ROOT}.{name}" for name in parts if not name.startswith("_"))]
+    return [ROOT, *sorted(f"{ROOT}.{name}" for name in parts if not name.startswith("_") and name != "cli")]
 
 
 def is_package(module: ModuleType) -> bool:

@@ -47,7 +47,8 @@ class Energy:
         """
         if type(self).__call__ is not Energy.__call__:
             return (), jnp.ones((), structure.positions.dtype), self(structure, neighbors)
-        return mapping.cast(self, structure).rows(structure, neighbors), self._guard(structure, neighbors), 0.0
+        guard = self._guard(structure, neighbors)  # first: it says what is wrong with a list
+        return mapping.cast(self, structure).rows(structure, neighbors), guard, 0.0
 
     def atomic(self, structure: Structure, neighbors: NeighborList) -> Array:
         """[n_atoms] energies in eV that sum to the total: half of a pair's to each atom, a triple's to its centre."""

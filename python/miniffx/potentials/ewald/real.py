@@ -21,6 +21,14 @@ class EwaldReal(Energy):
     Args:
         eta: screening, 1/Å.
         cutoff: Å; there the energy jumps by C q_i q_j erfc(η cutoff)/cutoff.
+
+    >>> import miniffx as mff
+    >>> salt = mff.Structure.create(
+    ...     [[0, 0, 0], [0.5, 0.5, 0.5]], ["Na", "Cl"], charges=[1.0, -1.0], fractional=True,
+    ...     cell=[[0, 2.8, 2.8], [2.8, 0, 2.8], [2.8, 2.8, 0]])
+    >>> part = mff.potentials.EwaldReal(eta=0.6, cutoff=8.0)
+    >>> round(float(part(salt, part.neighbor_list(salt))), 4)
+    -0.5071
     """
 
     eta: float | Array

@@ -35,6 +35,14 @@ class EwaldReciprocal(Energy):
 
     Raises:
         ValueError: a cell for which `k_max` leaves out wave vectors within the cutoff (NaN inside jit).
+
+    >>> import miniffx as mff
+    >>> salt = mff.Structure.create(
+    ...     [[0, 0, 0], [0.5, 0.5, 0.5]], ["Na", "Cl"], charges=[1.0, -1.0], fractional=True,
+    ...     cell=[[0, 2.8, 2.8], [2.8, 0, 2.8], [2.8, 2.8, 0]])
+    >>> part = mff.potentials.EwaldReciprocal(eta=0.6, cutoff=7.0, k_max=(5, 5, 5))
+    >>> round(float(part(salt, part.neighbor_list(salt))), 4)
+    1.2688
     """
 
     eta: float | Array

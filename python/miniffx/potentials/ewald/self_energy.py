@@ -20,6 +20,14 @@ class EwaldSelf(Energy):
 
     Args:
         eta: screening, 1/Å.
+
+    >>> import miniffx as mff
+    >>> salt = mff.Structure.create(
+    ...     [[0, 0, 0], [0.5, 0.5, 0.5]], ["Na", "Cl"], charges=[1.0, -1.0], fractional=True,
+    ...     cell=[[0, 2.8, 2.8], [2.8, 0, 2.8], [2.8, 2.8, 0]])
+    >>> part = mff.potentials.EwaldSelf(eta=0.6)
+    >>> round(float(part(salt, part.neighbor_list(salt))), 4)
+    -9.749
     """
 
     eta: float | Array
