@@ -2,6 +2,7 @@
 
 from miniffx.training.dataset import Dataset as Dataset
 from miniffx.training.evaluate import Errors as Errors
+from miniffx.training.evaluate import FrameErrors as FrameErrors
 from miniffx.training.evaluate import evaluate as evaluate
 from miniffx.training.evaluate import predict as predict
 from miniffx.training.feature_table import FeatureTable as FeatureTable
