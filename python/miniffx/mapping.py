@@ -122,12 +122,47 @@ def sum_over_triples(
         cutoff: both legs are shorter, in Å.
         closed: whether r_jk must be shorter too.
     """
+    triples = triples_of(displacements, environments, kind, cutoff, closed)
+    return triples.sum(formula(triples.r1, triples.r2, triples.r3, triples.cos_theta))
+
+
+class Triples(NamedTuple):
+    """The triples of one kind in numbers that no formula chokes on.
+
+    `r1`, `r2`, `r3` and `cos_theta` are [rows, n_triples]: the two legs, the third side, and the cosine at the centre.
+    Where `inside` is False, they belong to an equilateral triangle. `first` and `second` are columns of the neighbours.
+    """
+
+    first: Array
+    second: Array
+    r1: Array
+    r2: Array
+    r3: Array
+    cos_theta: Array
+    inside: Array
+
+    def sum(self, values: Array) -> Array:
+        """[rows] sums of values [rows, n_triples] over the triples inside."""
+        return jnp.where(self.inside, values, 0).sum(axis=-1)
+
+
+def triples_of(
+    displacements: Array,
+    environments: Environments,
+    kind: tuple[int, int],
+    cutoff: float | Array,
+    closed: bool,
+) -> Triples:
+    """The triples that :func:`sum_over_triples` sums over."""
     slots = environments.triples[environments.triple_kinds.index(kind)]
-    if slots.first.shape[-1] == 0:
-        return jnp.zeros(displacements.shape[0], displacements.dtype)
-    first = jnp.take_along_axis(displacements, slots.first[..., None], axis=1, mode="clip")
-    second = jnp.take_along_axis(displacements, slots.second[..., None], axis=1, mode="clip")
-    r1, r2, r3 = geometry.norm(first), geometry.norm(second), geometry.norm(second - first)
+    r = geometry.norm(displacements)
+    ends = [
+        (of_column(r, c), *(of_column(displacements[..., axis], c) for axis in range(3)))
+        for c in (slots.first, slots.second)
+    ]
+    (r1, *first), (r2, *second) = ends
+    x, y, z = (b - a for a, b in zip(first, second, strict=True))
+    r3 = geometry.root(x * x + y * y + z * z)
     real = jnp.arange(slots.first.shape[-1]) < slots.counts[:, None]
     inside = real & (r1 < cutoff) & (r2 < cutoff)
     if closed:
@@ -135,10 +170,80 @@ def sum_over_triples(
     # Masked entries become an equilateral triangle; atoms on top of the centre have no angle, and get this one too.
     apart = inside & (r1 > 0) & (r2 > 0)
     side = _harmless(cutoff, r1.dtype)
-    dot = jnp.where(apart, (first * second).sum(axis=-1), 0.5)
+    dot = jnp.where(apart, sum(a * b for a, b in zip(first, second, strict=True)), 0.5)
     cos_theta = dot / (jnp.where(apart, r1, 1) * jnp.where(apart, r2, 1))
     r1, r2, r3 = (jnp.where(inside, r, side) for r in (r1, r2, r3))
-    return jnp.where(inside, formula(r1, r2, r3, cos_theta), 0).sum(axis=-1)
+    return Triples(slots.first, slots.second, r1, r2, r3, cos_theta, inside)
+
+
+def of_column(values: Array, columns: Array) -> Array:
+    """[rows, n_triples]: of [rows, n_columns] numbers, those in the columns [rows, n_triples] of the same row."""
+    rows, width = values.shape
+    if width == 0:
+        return jnp.zeros(columns.shape, values.dtype)
+    # One flat index: XLA takes along an axis more slowly.
+    flat = columns + width * jnp.arange(rows, dtype=columns.dtype)[:, None]
+    return values.reshape(-1).at[flat].get(mode="clip")
+
+
+class Distances(NamedTuple):
+    """The pairs of each row: `r` [rows, n_columns] in Å, harmless where `inside` is False."""
+
+    r: Array
+    inside: Array
+
+
+def pairs_of(displacements: Array, cutoff: float | Array) -> Distances:
+    """All pairs closer than `cutoff`; padding among them is no neighbour of anything, being nobody's triple."""
+    r = geometry.norm(displacements)
+    inside = r < cutoff
+    return Distances(jnp.where(inside, r, _harmless(cutoff, r.dtype)), inside)
+
+
+def apart(needed: Array, function: Callable[..., Any], *arguments: Any) -> Any:
+    """``function(*arguments)``, or zeros where it is not `needed`: on CPUs, a program of its own within the larger one.
+
+    XLA computes a number again for each operation that reads it, if it fuses them; across a conditional it does not.
+    Only `arguments` are kept for derivatives.
+    """
+    if jax.default_backend() != "cpu":
+        return function(*arguments)
+    nothing = jax.eval_shape(function, *arguments)
+
+    def zeros(*_: Any) -> Any:
+        return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), nothing)
+
+    return jax.lax.cond(needed, jax.checkpoint(function), zeros, *arguments)
+
+
+BLOCK = {"cpu": 40_000}  # numbers per array that stay in a core's cache
+
+
+def in_blocks(function: Callable[..., Any], displacements: Array, environments: Environments) -> Any:
+    """``function(displacements, environments)``, whose results have a row for each row, few rows at a time.
+
+    So what is computed on the way stays in the cache, and takes no memory to speak of: derivatives compute it again.
+    The environments that the function gets lack centres, neighbours and shifts. On other devices all rows at once.
+    """
+    unread: Any = {"centers": None, "neighbors": None, "shifts": None}
+    environments = dataclasses.replace(environments, **unread)
+    rows = displacements.shape[0]
+    width = max([displacements.shape[1], 1, *(slots.first.shape[-1] for slots in environments.triples)])
+    block = BLOCK.get(jax.default_backend())
+    count = 1 if block is None else -(-rows * width // block)
+    if count <= 1:
+        return function(displacements, environments)
+    # Without padding where that is possible.
+    count = next((n for n in range(count, 2 * count) if rows % n == 0), count)
+    size = -(-rows // count)
+
+    def split(leaf: Array) -> Array:
+        filled = jnp.pad(leaf, ((0, count * size - rows), *[(0, 0)] * (leaf.ndim - 1))) if count * size > rows else leaf
+        return filled.reshape(count, size, *leaf.shape[1:])
+
+    parts = jax.tree.map(split, (displacements, environments))
+    results = jax.lax.map(jax.checkpoint(lambda part: function(*part)), parts)
+    return jax.tree.map(lambda leaf: leaf.reshape(count * size, *leaf.shape[2:])[:rows], results)
 
 
 def pair_energies(
