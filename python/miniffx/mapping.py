@@ -122,62 +122,84 @@ def sum_over_triples(
         cutoff: both legs are shorter, in Å.
         closed: whether r_jk must be shorter too.
     """
-    triples = triples_of(displacements, environments, kind, cutoff, closed)
-    return triples.sum(formula(triples.r1, triples.r2, triples.r3, triples.cos_theta))
+    slots = environments.triples[environments.triple_kinds.index(kind)]
+    r = geometry.norm(displacements)
+    r1, r2 = of_column(r, slots.first), of_column(r, slots.second)
+    r3, cos_theta = of_triples(_triangle(displacements, r), environments, kind)
+    r3 = geometry.root(r3)
+    inside = _real(slots) & (r1 < cutoff) & (r2 < cutoff)
+    if closed:
+        inside &= r3 < cutoff
+    # Masked entries become an equilateral triangle; atoms on top of the centre have no angle, and get this one too.
+    cos_theta = jnp.where(inside & (r1 > 0) & (r2 > 0), cos_theta, 0.5)
+    r1, r2, r3 = (jnp.where(inside, r, _harmless(cutoff, r.dtype)) for r in (r1, r2, r3))
+    return jnp.where(inside, formula(r1, r2, r3, cos_theta), 0).sum(axis=-1)
 
 
-class Triples(NamedTuple):
-    """The triples of one kind in numbers that no formula chokes on.
+class Angles(NamedTuple):
+    """The triples of one kind, [rows, n_triples] each.
 
-    `r1`, `r2`, `r3` and `cos_theta` are [rows, n_triples]: the two legs, the third side, and the cosine at the centre.
-    Where `inside` is False, they belong to an equilateral triangle. `first` and `second` are columns of the neighbours.
+    `r3` (Å) is the side opposite the centre, `cos_theta` the cosine there, both harmless where the triple does not
+    count; `legs` are products of two legs' factors, 0 there.
     """
 
-    first: Array
-    second: Array
-    r1: Array
-    r2: Array
     r3: Array
     cos_theta: Array
-    inside: Array
-
-    def sum(self, values: Array) -> Array:
-        """[rows] sums of values [rows, n_triples] over the triples inside."""
-        return jnp.where(self.inside, values, 0).sum(axis=-1)
+    legs: list[Array]
 
 
-def triples_of(
+def angles_of(
+    leg_factors: list[PairFunction],
     displacements: Array,
     environments: Environments,
     kind: tuple[int, int],
     cutoff: float | Array,
     closed: bool,
-) -> Triples:
-    """The triples that :func:`sum_over_triples` sums over."""
+) -> Angles:
+    """The triples that :func:`sum_over_triples` sums over, with L(r_ij) L(r_ik) for each L of `leg_factors`."""
     slots = environments.triples[environments.triple_kinds.index(kind)]
     r = geometry.norm(displacements)
-    ends = [
-        (of_column(r, c), *(of_column(displacements[..., axis], c) for axis in range(3)))
-        for c in (slots.first, slots.second)
-    ]
-    (r1, *first), (r2, *second) = ends
-    x, y, z = (b - a for a, b in zip(first, second, strict=True))
-    r3 = geometry.root(x * x + y * y + z * z)
-    real = jnp.arange(slots.first.shape[-1]) < slots.counts[:, None]
-    inside = real & (r1 < cutoff) & (r2 < cutoff)
+    near = r < cutoff
+    safe = jnp.where(near, r, _harmless(cutoff, r.dtype))
+    factors = [jnp.where(near, factor(safe), 0) for factor in leg_factors]
+
+    both = [(factor[..., None], factor[..., None]) for factor in factors]
+    r3, cos_theta, *legs = of_triples([*_triangle(displacements, r), *both], environments, kind)
+    r3 = geometry.root(r3)
+    inside = _real(slots)
     if closed:
         inside &= r3 < cutoff
-    # Masked entries become an equilateral triangle; atoms on top of the centre have no angle, and get this one too.
-    apart = inside & (r1 > 0) & (r2 > 0)
-    side = _harmless(cutoff, r1.dtype)
-    dot = jnp.where(apart, sum(a * b for a, b in zip(first, second, strict=True)), 0.5)
-    cos_theta = dot / (jnp.where(apart, r1, 1) * jnp.where(apart, r2, 1))
-    r1, r2, r3 = (jnp.where(inside, r, side) for r in (r1, r2, r3))
-    return Triples(slots.first, slots.second, r1, r2, r3, cos_theta, inside)
+    return Angles(
+        jnp.where(inside, r3, _harmless(cutoff, r3.dtype)),
+        jnp.where(inside, cos_theta, 0.5),
+        [jnp.where(inside, leg, 0) for leg in legs],
+    )
+
+
+def of_triples(products: list[tuple[Array, Array]], environments: Environments, kind: tuple[int, int]) -> list[Array]:
+    """x_j · y_k for each (x, y) of `products`, [rows, n_columns, any] both: [rows, n_triples] of a kind."""
+    slots = environments.triples[environments.triple_kinds.index(kind)]
+    one, two = (columns_of(neighbor, environments) for neighbor in kind)
+    n_one, n_two, n_triples = one.stop - one.start, two.stop - two.start, slots.first.shape[-1]
+    if n_one * n_two > DENSE * n_triples:
+        return [
+            functools.reduce(
+                jnp.add,
+                (of_column(x[..., n], slots.first) * of_column(y[..., n], slots.second) for n in range(x.shape[-1])),
+            )
+            for x, y in products
+        ]
+    # All pairs of neighbours, then one look-up: fewer numbers are gathered, and scattered by derivatives.
+    index = (slots.first - one.start) * n_two + slots.second - two.start
+    tables = [jnp.einsum("ijx,ikx->ijk", x[:, one], y[:, two], precision="highest") for x, y in products]
+    return [of_column(table.reshape(-1, n_one * n_two), index) for table in tables]
+
+
+DENSE = 16  # products of so many pairs of neighbours cost less than looking up what one triple needs
 
 
 def of_column(values: Array, columns: Array) -> Array:
-    """[rows, n_triples]: of [rows, n_columns] numbers, those in the columns [rows, n_triples] of the same row."""
+    """[rows, n]: of [rows, n_columns] numbers, those in the columns [rows, n] of the same row."""
     rows, width = values.shape
     if width == 0:
         return jnp.zeros(columns.shape, values.dtype)
@@ -186,34 +208,17 @@ def of_column(values: Array, columns: Array) -> Array:
     return values.reshape(-1).at[flat].get(mode="clip")
 
 
-class Distances(NamedTuple):
-    """The pairs of each row: `r` [rows, n_columns] in Å, harmless where `inside` is False."""
-
-    r: Array
-    inside: Array
+def _real(slots: TripleSlots) -> Array:
+    """[rows, n_triples] bool: False for padding."""
+    return jnp.arange(slots.first.shape[-1]) < slots.counts[:, None]
 
 
-def pairs_of(displacements: Array, cutoff: float | Array) -> Distances:
-    """All pairs closer than `cutoff`; padding among them is no neighbour of anything, being nobody's triple."""
-    r = geometry.norm(displacements)
-    inside = r < cutoff
-    return Distances(jnp.where(inside, r, _harmless(cutoff, r.dtype)), inside)
-
-
-def apart(needed: Array, function: Callable[..., Any], *arguments: Any) -> Any:
-    """``function(*arguments)``, or zeros where it is not `needed`: on CPUs, a program of its own within the larger one.
-
-    XLA computes a number again for each operation that reads it, if it fuses them; across a conditional it does not.
-    Only `arguments` are kept for derivatives.
-    """
-    if jax.default_backend() != "cpu":
-        return function(*arguments)
-    nothing = jax.eval_shape(function, *arguments)
-
-    def zeros(*_: Any) -> Any:
-        return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), nothing)
-
-    return jax.lax.cond(needed, jax.checkpoint(function), zeros, *arguments)
+def _triangle(vectors: Array, r: Array) -> list[tuple[Array, Array]]:
+    """r_jk² and the cosine at the centre, as products of what j and k have."""
+    square, unit = (r * r)[..., None], vectors / jnp.where(r > 0, r, 1)[..., None]
+    one = jnp.ones_like(square)
+    sides = jnp.concatenate([square, one, -2 * vectors], -1), jnp.concatenate([one, square, vectors], -1)
+    return [sides, (unit, unit)]
 
 
 BLOCK = {"cpu": 40_000}  # numbers per array that stay in a core's cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax.numpy as jnp
 
@@ -92,28 +92,24 @@ class Angular(Descriptor):
 
 
 class Product(Angular):
-    """A descriptor Σ_{j<k} L(r_ij) L(r_ik) L(r_jk) R(r_ij, r_ik, r_jk) A(cos θ_jik), L(r_jk) only where `closed`.
+    """A descriptor Σ_{j<k} L(r_ij) L(r_ik) L(r_jk) A(cos θ_jik), L(r_jk) only where `closed`.
 
-    R is symmetric in the first two. Products are evaluated together: a factor that several of them have in common is
-    computed once (:mod:`miniffx.descriptors.products`).
+    Products are evaluated together: a factor that several of them have in common is computed once
+    (:mod:`miniffx.descriptors.products`).
     """
 
     def leg(self, r: Array) -> Array:
         """L(r)."""
         raise NotImplementedError
 
-    def radial(self, r1: Array, r2: Array, r3: Array) -> Any:
-        """R(r₁, r₂, r₃); 1 unless a subclass says otherwise."""
-        return 1.0
-
     def angle(self, cos_theta: Array) -> Array:
         """A(cos θ)."""
         raise NotImplementedError
 
     def formula(self, r1: Array, r2: Array, r3: Array, cos_theta: Array) -> Array:
-        """L(r₁) L(r₂) L(r₃) R(r₁, r₂, r₃) A(cos θ)."""
+        """L(r₁) L(r₂) L(r₃) A(cos θ), without L(r₃) unless `closed`."""
         legs = self.leg(r1) * self.leg(r2) * (self.leg(r3) if self.closed else 1.0)
-        return self.angle(cos_theta) * (self.radial(r1, r2, r3) * legs)
+        return self.angle(cos_theta) * legs
 
 
 class Screened(Descriptor):

@@ -47,13 +47,8 @@ class G4(Screened, Product):
         object.__setattr__(self, "zeta", _checks.positive("zeta", self.zeta))
 
     def leg(self, r: Array) -> Array:
-        """f_c(r)."""
-        return self.screen(r)
-
-    def radial(self, r1: Array, r2: Array, r3: Array) -> Array:
-        """exp(−η ((r₁ − r_s)² + (r₂ − r_s)² + (r₃ − r_s)²))."""
-        squares = (r1 - self.r_shift) ** 2 + (r2 - self.r_shift) ** 2 + (r3 - self.r_shift) ** 2
-        return jnp.exp(-self.eta * squares)
+        """exp(−η (r − r_s)²) f_c(r)."""
+        return jnp.exp(-self.eta * (r - self.r_shift) ** 2) * self.screen(r)
 
     def angle(self, cos_theta: Array) -> Array:
         """2^(1−ζ) (1 + λ cos θ)^ζ."""

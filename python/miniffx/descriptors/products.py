@@ -1,6 +1,6 @@
 """Angular descriptors that are products, evaluated together: what several of them have in common is computed once.
 
-A triple costs one exponential for each pair of (η, r_s), one multiplication or two for each (λ, ζ), and one
+A triple costs one exponential for each pair of (η, r_s), a few multiplications for each (λ, ζ), and one
 multiplication for each descriptor, whatever the number of descriptors that share these.
 """
 
@@ -60,35 +60,14 @@ def _sums_of_kind(
 ) -> list[Array]:
     """[rows] for each descriptor of one kind of triples and one cutoff."""
     legs, leg_of = _distinct(group, "leg")
-    radials, radial_of = _distinct(group, "radial")
     angles, angle_of = _distinct(group, "angle")
-    triples = mapping.triples_of(displacements, environments, kind, cutoff, closed)
-    if triples.r1.shape[-1] == 0:
-        return [jnp.zeros(displacements.shape[0], displacements.dtype)] * len(group)
+    triples = mapping.angles_of(legs, displacements, environments, kind, cutoff, closed)
 
-    pairs = mapping.pairs_of(displacements, cutoff)
-    screens = []
-    for leg in legs:
-        screen = jnp.where(pairs.inside, leg(pairs.r), 0)
-        both = mapping.of_column(screen, triples.first) * mapping.of_column(screen, triples.second)
-        screens.append(jnp.where(triples.inside, both, 0))
-
-    # Twice apart: many functions read what belongs to distances, and would each compute it again.
-    which = list(dict.fromkeys(zip(leg_of, radial_of, strict=True)))
-
-    def at_distances(r1: Array, r2: Array, r3: Array, screens: list[Array]) -> list[Array]:
-        if closed:
-            screens = [screen * leg(r3) for screen, leg in zip(screens, legs, strict=True)]
-        return [screens[m] * radials[n](r1, r2, r3) for m, n in which]
-
-    def with_angles(cos_theta: Array, weights: list[Array]) -> list[Array]:
-        of_angle = [angle(cos_theta) for angle in angles]
-        factors = zip(leg_of, radial_of, angle_of, strict=True)
-        return [(weights[which.index((m, n))] * of_angle[k]).sum(axis=-1) for m, n, k in factors]
-
-    needed = environments.triples[environments.triple_kinds.index(kind)].counts.max() > 0
-    weights = mapping.apart(needed, at_distances, triples.r1, triples.r2, triples.r3, screens)
-    return list(mapping.apart(needed, with_angles, triples.cos_theta, weights))
+    weights = triples.legs
+    if closed:
+        weights = [both * leg(triples.r3) for both, leg in zip(triples.legs, legs, strict=True)]
+    of_angle = [angle(triples.cos_theta) for angle in angles]
+    return [(weights[m] * of_angle[k]).sum(axis=-1) for m, k in zip(leg_of, angle_of, strict=True)]
 
 
 def _distinct(group: Sequence[Member], name: str) -> tuple[list[Factor], list[int]]:
@@ -100,16 +79,13 @@ def _distinct(group: Sequence[Member], name: str) -> tuple[list[Factor], list[in
         reading = _Reading(member.original)
         function = getattr(member.descriptor, name)
         # Evaluated for what it reads; nothing is computed.
-        jax.eval_shape(lambda r=reading: getattr(r, name)(*(1.0,) * _ARITY[name]))
+        jax.eval_shape(lambda r=reading: getattr(r, name)(1.0))
         key = (getattr(type(member.original), name), *sorted(reading.fields.items()))
         if key not in found:
             found[key] = len(functions)
             functions.append(function)
         which.append(found[key])
     return functions, which
-
-
-_ARITY = {"leg": 1, "radial": 3, "angle": 1}
 
 
 class _Reading:
