@@ -123,15 +123,21 @@ def sum_over_triples(
         closed: whether r_jk must be shorter too.
     """
     slots = environments.triples[environments.triple_kinds.index(kind)]
-    r = geometry.norm(displacements)
-    r1, r2 = of_column(r, slots.first), of_column(r, slots.second)
-    r3, cos_theta = of_triples(_triangle(displacements, r), environments, kind)
-    r3 = geometry.root(r3)
+    first, second = (
+        [of_column(column, columns) for column in jnp.moveaxis(displacements, -1, 0)]
+        for columns in (slots.first, slots.second)
+    )
+    r1, r2, r3 = (
+        geometry.root(x * x + y * y + z * z)
+        for x, y, z in (first, second, [b - a for a, b in zip(first, second, strict=True)])
+    )
     inside = _real(slots) & (r1 < cutoff) & (r2 < cutoff)
     if closed:
         inside &= r3 < cutoff
     # Masked entries become an equilateral triangle; atoms on top of the centre have no angle, and get this one too.
-    cos_theta = jnp.where(inside & (r1 > 0) & (r2 > 0), cos_theta, 0.5)
+    away = inside & (r1 > 0) & (r2 > 0)
+    dot = jnp.where(away, sum(a * b for a, b in zip(first, second, strict=True)), 0.5)
+    cos_theta = dot / (jnp.where(away, r1, 1) * jnp.where(away, r2, 1))
     r1, r2, r3 = (jnp.where(inside, r, _harmless(cutoff, r.dtype)) for r in (r1, r2, r3))
     return jnp.where(inside, formula(r1, r2, r3, cos_theta), 0).sum(axis=-1)
 
@@ -158,44 +164,54 @@ def angles_of(
 ) -> Angles:
     """The triples that :func:`sum_over_triples` sums over, with L(r_ij) L(r_ik) for each L of `leg_factors`."""
     slots = environments.triples[environments.triple_kinds.index(kind)]
+    needed = slots.counts.max(initial=0) > 0
+
     r = geometry.norm(displacements)
     near = r < cutoff
     safe = jnp.where(near, r, _harmless(cutoff, r.dtype))
-    factors = [jnp.where(near, factor(safe), 0) for factor in leg_factors]
+    columns = [
+        *jnp.moveaxis(displacements, -1, 0),
+        jnp.where(r > 0, 1 / jnp.where(r > 0, r, 1), 0),
+        *(jnp.where(near, factor(safe), 0) for factor in leg_factors),
+    ]
 
-    both = [(factor[..., None], factor[..., None]) for factor in factors]
-    r3, cos_theta, *legs = of_triples([*_triangle(displacements, r), *both], environments, kind)
-    r3 = geometry.root(r3)
-    inside = _real(slots)
-    if closed:
-        inside &= r3 < cutoff
-    return Angles(
-        jnp.where(inside, r3, _harmless(cutoff, r3.dtype)),
-        jnp.where(inside, cos_theta, 0.5),
-        [jnp.where(inside, leg, 0) for leg in legs],
-    )
+    def look_up(columns: list[Array]) -> tuple[list[Array], list[Array]]:
+        return [of_column(c, slots.first) for c in columns], [of_column(c, slots.second) for c in columns]
 
+    def combine(one: list[Array], two: list[Array]) -> Angles:
+        x1, y1, z1, inverse1, *legs1 = one
+        x2, y2, z2, inverse2, *legs2 = two
+        x, y, z = x2 - x1, y2 - y1, z2 - z1
+        r3 = geometry.root(x * x + y * y + z * z)
+        inverse = inverse1 * inverse2
+        inside = _real(slots)
+        if closed:
+            inside &= r3 < cutoff
+        # Atoms on top of the centre have no angle, and get that of an equilateral triangle, as masked ones do.
+        cos_theta = jnp.where(inside & (inverse > 0), (x1 * x2 + y1 * y2 + z1 * z2) * inverse, 0.5)
+        return Angles(
+            jnp.where(inside, r3, _harmless(cutoff, r3.dtype)),
+            cos_theta,
+            [jnp.where(inside, a * b, 0) for a, b in zip(legs1, legs2, strict=True)],
+        )
 
-def of_triples(products: list[tuple[Array, Array]], environments: Environments, kind: tuple[int, int]) -> list[Array]:
-    """x_j · y_k for each (x, y) of `products`, [rows, n_columns, any] both: [rows, n_triples] of a kind."""
-    slots = environments.triples[environments.triple_kinds.index(kind)]
-    one, two = (columns_of(neighbor, environments) for neighbor in kind)
-    n_one, n_two, n_triples = one.stop - one.start, two.stop - two.start, slots.first.shape[-1]
-    if n_one * n_two > DENSE * n_triples:
-        return [
-            functools.reduce(
-                jnp.add,
-                (of_column(x[..., n], slots.first) * of_column(y[..., n], slots.second) for n in range(x.shape[-1])),
-            )
-            for x, y in products
-        ]
-    # All pairs of neighbours, then one look-up: fewer numbers are gathered, and scattered by derivatives.
-    index = (slots.first - one.start) * n_two + slots.second - two.start
-    tables = [jnp.einsum("ijx,ikx->ijk", x[:, one], y[:, two], precision="highest") for x, y in products]
-    return [of_column(table.reshape(-1, n_one * n_two), index) for table in tables]
+    return apart(needed, combine, *apart(needed, look_up, columns))
 
 
-DENSE = 16  # products of so many pairs of neighbours cost less than looking up what one triple needs
+def apart(needed: Array, function: Callable[..., Any], *arguments: Any) -> Any:
+    """``function(*arguments)``, or zeros where it is not `needed`: on CPUs, a program of its own within the larger one.
+
+    XLA computes a number again for each operation that reads it, if it fuses them; across a conditional it does not.
+    Only `arguments` are kept for derivatives.
+    """
+    if jax.default_backend() != "cpu":
+        return function(*arguments)
+    nothing = jax.eval_shape(function, *arguments)
+
+    def zeros(*_: Any) -> Any:
+        return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), nothing)
+
+    return jax.lax.cond(needed, jax.checkpoint(function), zeros, *arguments)
 
 
 def of_column(values: Array, columns: Array) -> Array:
@@ -211,14 +227,6 @@ def of_column(values: Array, columns: Array) -> Array:
 def _real(slots: TripleSlots) -> Array:
     """[rows, n_triples] bool: False for padding."""
     return jnp.arange(slots.first.shape[-1]) < slots.counts[:, None]
-
-
-def _triangle(vectors: Array, r: Array) -> list[tuple[Array, Array]]:
-    """r_jk² and the cosine at the centre, as products of what j and k have."""
-    square, unit = (r * r)[..., None], vectors / jnp.where(r > 0, r, 1)[..., None]
-    one = jnp.ones_like(square)
-    sides = jnp.concatenate([square, one, -2 * vectors], -1), jnp.concatenate([one, square, vectors], -1)
-    return [sides, (unit, unit)]
 
 
 BLOCK = {"cpu": 40_000}  # numbers per array that stay in a core's cache

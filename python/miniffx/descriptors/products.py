@@ -63,11 +63,19 @@ def _sums_of_kind(
     angles, angle_of = _distinct(group, "angle")
     triples = mapping.angles_of(legs, displacements, environments, kind, cutoff, closed)
 
+    needed = environments.triples[environments.triple_kinds.index(kind)].counts.max(initial=0) > 0
+
+    def with_third_side(r3: Array, both_legs: list[Array]) -> list[Array]:
+        return [both * leg(r3) for both, leg in zip(both_legs, legs, strict=True)]
+
+    def with_angles(cos_theta: Array, weights: list[Array]) -> list[Array]:
+        of_angle = [angle(cos_theta) for angle in angles]
+        return [(weights[m] * of_angle[k]).sum(axis=-1) for m, k in zip(leg_of, angle_of, strict=True)]
+
     weights = triples.legs
     if closed:
-        weights = [both * leg(triples.r3) for both, leg in zip(triples.legs, legs, strict=True)]
-    of_angle = [angle(triples.cos_theta) for angle in angles]
-    return [(weights[m] * of_angle[k]).sum(axis=-1) for m, k in zip(leg_of, angle_of, strict=True)]
+        weights = mapping.apart(needed, with_third_side, triples.r3, weights)
+    return list(mapping.apart(needed, with_angles, triples.cos_theta, weights))
 
 
 def _distinct(group: Sequence[Member], name: str) -> tuple[list[Factor], list[int]]:
