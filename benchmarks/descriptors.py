@@ -59,12 +59,10 @@ def values(structure: mff.Structure, descriptors: Any) -> Run:
 
 def energy_and_forces(structure: mff.Structure, model: Any, with_list: bool = False) -> Run:
     neighbors = model.neighbor_list(structure)
-    compute = jax.jit(lambda m, s, nl: mff.energy_and_forces(m)(s, nl))
+    compute = jax.jit(mff.energy_and_forces(model))
 
     def run() -> Any:
-        return jax.block_until_ready(
-            compute(model, structure, model.neighbor_list(structure) if with_list else neighbors)
-        )
+        return jax.block_until_ready(compute(structure, model.neighbor_list(structure) if with_list else neighbors))
 
     return run
 
