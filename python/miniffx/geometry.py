@@ -26,7 +26,11 @@ def displacements(structure: Structure, environments: Environments, columns: sli
 
 def norm(vectors: Array) -> Array:
     """The length of vectors along the last axis, with the derivative 0 (rather than NaN) at length 0."""
-    squared = (vectors * vectors).sum(axis=-1)
+    return root((vectors * vectors).sum(axis=-1))
+
+
+def root(squared: Array) -> Array:
+    """The square root, with the derivative 0 (rather than infinity) at 0."""
     nonzero = squared > 0
     return jnp.where(nonzero, jnp.sqrt(jnp.where(nonzero, squared, 1)), 0)
 

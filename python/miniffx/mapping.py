@@ -123,22 +123,140 @@ def sum_over_triples(
         closed: whether r_jk must be shorter too.
     """
     slots = environments.triples[environments.triple_kinds.index(kind)]
-    if slots.first.shape[-1] == 0:
-        return jnp.zeros(displacements.shape[0], displacements.dtype)
-    first = jnp.take_along_axis(displacements, slots.first[..., None], axis=1, mode="clip")
-    second = jnp.take_along_axis(displacements, slots.second[..., None], axis=1, mode="clip")
-    r1, r2, r3 = geometry.norm(first), geometry.norm(second), geometry.norm(second - first)
-    real = jnp.arange(slots.first.shape[-1]) < slots.counts[:, None]
-    inside = real & (r1 < cutoff) & (r2 < cutoff)
+    first, second = (
+        [of_column(column, columns) for column in jnp.moveaxis(displacements, -1, 0)]
+        for columns in (slots.first, slots.second)
+    )
+    r1, r2, r3 = (
+        geometry.root(x * x + y * y + z * z)
+        for x, y, z in (first, second, [b - a for a, b in zip(first, second, strict=True)])
+    )
+    inside = _real(slots) & (r1 < cutoff) & (r2 < cutoff)
     if closed:
         inside &= r3 < cutoff
     # Masked entries become an equilateral triangle; atoms on top of the centre have no angle, and get this one too.
-    apart = inside & (r1 > 0) & (r2 > 0)
-    side = _harmless(cutoff, r1.dtype)
-    dot = jnp.where(apart, (first * second).sum(axis=-1), 0.5)
-    cos_theta = dot / (jnp.where(apart, r1, 1) * jnp.where(apart, r2, 1))
-    r1, r2, r3 = (jnp.where(inside, r, side) for r in (r1, r2, r3))
+    away = inside & (r1 > 0) & (r2 > 0)
+    dot = jnp.where(away, sum(a * b for a, b in zip(first, second, strict=True)), 0.5)
+    cos_theta = dot / (jnp.where(away, r1, 1) * jnp.where(away, r2, 1))
+    r1, r2, r3 = (jnp.where(inside, r, _harmless(cutoff, r.dtype)) for r in (r1, r2, r3))
     return jnp.where(inside, formula(r1, r2, r3, cos_theta), 0).sum(axis=-1)
+
+
+class Angles(NamedTuple):
+    """The triples of one kind, [rows, n_triples] each.
+
+    `r3` (Å) is the side opposite the centre, `cos_theta` the cosine there, both harmless where the triple does not
+    count; `legs` are products of two legs' factors, 0 there.
+    """
+
+    r3: Array
+    cos_theta: Array
+    legs: list[Array]
+
+
+def angles_of(
+    leg_factors: list[PairFunction],
+    displacements: Array,
+    environments: Environments,
+    kind: tuple[int, int],
+    cutoff: float | Array,
+    closed: bool,
+) -> Angles:
+    """The triples that :func:`sum_over_triples` sums over, with L(r_ij) L(r_ik) for each L of `leg_factors`."""
+    slots = environments.triples[environments.triple_kinds.index(kind)]
+    needed = slots.counts.max(initial=0) > 0
+
+    r = geometry.norm(displacements)
+    near = r < cutoff
+    safe = jnp.where(near, r, _harmless(cutoff, r.dtype))
+    columns = [
+        *jnp.moveaxis(displacements, -1, 0),
+        jnp.where(r > 0, 1 / jnp.where(r > 0, r, 1), 0),
+        *(jnp.where(near, factor(safe), 0) for factor in leg_factors),
+    ]
+
+    def look_up(columns: list[Array]) -> tuple[list[Array], list[Array]]:
+        return [of_column(c, slots.first) for c in columns], [of_column(c, slots.second) for c in columns]
+
+    def combine(one: list[Array], two: list[Array]) -> Angles:
+        x1, y1, z1, inverse1, *legs1 = one
+        x2, y2, z2, inverse2, *legs2 = two
+        x, y, z = x2 - x1, y2 - y1, z2 - z1
+        r3 = geometry.root(x * x + y * y + z * z)
+        inverse = inverse1 * inverse2
+        inside = _real(slots)
+        if closed:
+            inside &= r3 < cutoff
+        # Atoms on top of the centre have no angle, and get that of an equilateral triangle, as masked ones do.
+        cos_theta = jnp.where(inside & (inverse > 0), (x1 * x2 + y1 * y2 + z1 * z2) * inverse, 0.5)
+        return Angles(
+            jnp.where(inside, r3, _harmless(cutoff, r3.dtype)),
+            cos_theta,
+            [jnp.where(inside, a * b, 0) for a, b in zip(legs1, legs2, strict=True)],
+        )
+
+    return apart(needed, combine, *apart(needed, look_up, columns))
+
+
+def apart(needed: Array, function: Callable[..., Any], *arguments: Any) -> Any:
+    """``function(*arguments)``, or zeros where it is not `needed`: on CPUs, a program of its own within the larger one.
+
+    XLA computes a number again for each operation that reads it, if it fuses them; across a conditional it does not.
+    Only `arguments` are kept for derivatives.
+    """
+    if jax.default_backend() != "cpu":
+        return function(*arguments)
+    nothing = jax.eval_shape(function, *arguments)
+
+    def zeros(*_: Any) -> Any:
+        return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), nothing)
+
+    return jax.lax.cond(needed, jax.checkpoint(function), zeros, *arguments)
+
+
+def of_column(values: Array, columns: Array) -> Array:
+    """[rows, n]: of [rows, n_columns] numbers, those in the columns [rows, n] of the same row."""
+    rows, width = values.shape
+    if width == 0:
+        return jnp.zeros(columns.shape, values.dtype)
+    # One flat index: XLA takes along an axis more slowly.
+    flat = columns + width * jnp.arange(rows, dtype=columns.dtype)[:, None]
+    return values.reshape(-1).at[flat].get(mode="clip")
+
+
+def _real(slots: TripleSlots) -> Array:
+    """[rows, n_triples] bool: False for padding."""
+    return jnp.arange(slots.first.shape[-1]) < slots.counts[:, None]
+
+
+BLOCK = {"cpu": 40_000}  # numbers per array that stay in a core's cache
+
+
+def in_blocks(function: Callable[..., Any], displacements: Array, environments: Environments) -> Any:
+    """``function(displacements, environments)``, whose results have a row for each row, few rows at a time.
+
+    So what is computed on the way stays in the cache, and takes no memory to speak of: derivatives compute it again.
+    The environments that the function gets lack centres, neighbours and shifts. On other devices all rows at once.
+    """
+    unread: Any = {"centers": None, "neighbors": None, "shifts": None}
+    environments = dataclasses.replace(environments, **unread)
+    rows = displacements.shape[0]
+    width = max([displacements.shape[1], 1, *(slots.first.shape[-1] for slots in environments.triples)])
+    block = BLOCK.get(jax.default_backend())
+    count = 1 if block is None else -(-rows * width // block)
+    if count <= 1:
+        return function(displacements, environments)
+    # Without padding where that is possible.
+    count = next((n for n in range(count, 2 * count) if rows % n == 0), count)
+    size = -(-rows // count)
+
+    def split(leaf: Array) -> Array:
+        filled = jnp.pad(leaf, ((0, count * size - rows), *[(0, 0)] * (leaf.ndim - 1))) if count * size > rows else leaf
+        return filled.reshape(count, size, *leaf.shape[1:])
+
+    parts = jax.tree.map(split, (displacements, environments))
+    results = jax.lax.map(jax.checkpoint(lambda part: function(*part)), parts)
+    return jax.tree.map(lambda leaf: leaf.reshape(count * size, *leaf.shape[2:])[:rows], results)
 
 
 def pair_energies(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from miniffx._pytree import pytree, static
 from miniffx.descriptors.compact import CompactAngle
-from miniffx.descriptors.descriptor import Angular
+from miniffx.descriptors.descriptor import Product
 from miniffx.neighbors import Array
 
 
 @pytree
-class CompactNarrow(CompactAngle, Angular):
+class CompactNarrow(CompactAngle, Product):
     """G_i = Σ_{j<k} C(r_ij) C(r_ik) C(r_jk) C(θ).
 
     C are windows: from r_low to the cutoff in distance, from angle_low to angle_high in θ
@@ -44,6 +44,10 @@ class CompactNarrow(CompactAngle, Angular):
     core: str = static(default="poly2")
     steep: bool = static(default=False)
 
-    def formula(self, r1: Array, r2: Array, r3: Array, cos_theta: Array) -> Array:
-        """C(r₁) C(r₂) C(r₃) C(θ)."""
-        return self.radial_window(r1) * self.radial_window(r2) * self.radial_window(r3) * self.angle_window(cos_theta)
+    def leg(self, r: Array) -> Array:
+        """C(r)."""
+        return self.radial_window(r)
+
+    def angle(self, cos_theta: Array) -> Array:
+        """C(θ)."""
+        return self.angle_window(cos_theta)

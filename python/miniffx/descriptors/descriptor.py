@@ -76,12 +76,40 @@ class Angular(Descriptor):
         """f, elementwise, for legs r1, r2 in Å below the cutoff (and r3 too where `closed`)."""
         raise NotImplementedError
 
+    def kinds(self, labels: tuple[str, ...]) -> list[tuple[tuple[int, int], float | Array]]:
+        """((B, C), weight) of the kinds of triples that count, B ≤ C indices of labels that the structure has."""
+        if not set(self.species[1:]) <= set(labels):
+            return []
+        first, second = sorted(labels.index(label) for label in self.species[1:])
+        return [((first, second), 1.0)]
+
     def sums(self, displacements: Array, environments: Environments, labels: tuple[str, ...]) -> Array:
         """[rows] Σ_{j<k} f over the unordered pairs of neighbours of two species."""
-        if not set(self.species[1:]) <= set(labels):
+        if not self.kinds(labels):
             return jnp.zeros(displacements.shape[0], displacements.dtype)
         kind, formula = mapping.ordered_kind(self.formula, self.species[1:], labels)
         return mapping.sum_over_triples(formula, displacements, environments, kind, self.cutoff, self.closed)
+
+
+class Product(Angular):
+    """A descriptor Σ_{j<k} L(r_ij) L(r_ik) L(r_jk) A(cos θ_jik), L(r_jk) only where `closed`.
+
+    Products are evaluated together: a factor that several of them have in common is computed once
+    (:mod:`miniffx.descriptors.products`).
+    """
+
+    def leg(self, r: Array) -> Array:
+        """L(r)."""
+        raise NotImplementedError
+
+    def angle(self, cos_theta: Array) -> Array:
+        """A(cos θ)."""
+        raise NotImplementedError
+
+    def formula(self, r1: Array, r2: Array, r3: Array, cos_theta: Array) -> Array:
+        """L(r₁) L(r₂) L(r₃) A(cos θ), without L(r₃) unless `closed`."""
+        legs = self.leg(r1) * self.leg(r2) * (self.leg(r3) if self.closed else 1.0)
+        return self.angle(cos_theta) * legs
 
 
 class Screened(Descriptor):
@@ -155,15 +183,24 @@ class WeightedAngular(Weighted, Angular):
         kinds = frozenset((self.species[0], first, second) for first, second in pairs)
         return Needs(self.cutoff, self.cutoff, self.closed, kinds)
 
+    def kinds(self, labels: tuple[str, ...]) -> list[tuple[tuple[int, int], float | Array]]:
+        """All kinds of triples that the structure may have, with the products of two weights."""
+        pairs = itertools.combinations_with_replacement(self.indices(labels), 2)
+        return [((b, c), w * v) for (b, w), (c, v) in pairs]
+
     def sums(self, displacements: Array, environments: Environments, labels: tuple[str, ...]) -> Array:
         """[rows] Σ_{j<k} w_j w_k f over the unordered pairs of neighbours of all species."""
         result = jnp.zeros(displacements.shape[0], displacements.dtype)
-        for (b, w), (c, v) in itertools.combinations_with_replacement(self.indices(labels), 2):
+        for kind, weight in self.kinds(labels):
             of_kind = mapping.sum_over_triples(
-                self.formula, displacements, environments, (b, c), self.cutoff, self.closed
+                self.formula, displacements, environments, kind, self.cutoff, self.closed
             )
-            result = result + w * v * of_kind
+            result = result + weight * of_kind
         return result
+
+
+class WeightedProduct(WeightedAngular, Product):
+    """A descriptor Σ_{j<k} w_j w_k f(r_ij, r_ik, r_jk, cos θ_jik), f a product as in :class:`Product`."""
 
 
 def _atomic_numbers(labels: tuple[str, ...]) -> tuple[float, ...]:

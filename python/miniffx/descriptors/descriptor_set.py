@@ -10,7 +10,8 @@ import jax.numpy as jnp
 
 from miniffx import geometry, mapping
 from miniffx._pytree import pytree
-from miniffx.descriptors.descriptor import Descriptor
+from miniffx.descriptors import products
+from miniffx.descriptors.descriptor import Descriptor, Product
 from miniffx.neighbors import Array, Capacity, Environments, Needs, NeighborList
 from miniffx.structure import Structure
 
@@ -107,11 +108,23 @@ class DescriptorSet:
         structure: Structure,
     ) -> Array:
         """As :meth:`features`, as a function of the displacements [rows, n_columns, 3]."""
-        columns: dict[int, Array] = {}
-        for indices, group in _groups(mapping.cast(self.of(label), structure)):
-            evaluate = partial(_evaluate, displacements=displacements, environments=environments, labels=labels)
-            columns.update(zip(indices, jax.vmap(evaluate, axis_size=len(indices))(group), strict=True))
-        return jnp.stack([columns[index] for index in range(len(columns))], axis=-1)
+        originals = self.of(label)
+        descriptors = mapping.cast(originals, structure)
+        members = [
+            products.Member(index, original, descriptor)
+            for index, (original, descriptor) in enumerate(zip(originals, descriptors, strict=True))
+            if isinstance(original, Product) and isinstance(descriptor, Product)
+        ]
+        groups = _groups({n: d for n, d in enumerate(descriptors) if not isinstance(d, Product)})
+
+        def of_rows(displacements: Array, environments: Environments) -> Array:
+            columns = products.sums(members, displacements, environments, labels)
+            for indices, group in groups:
+                evaluate = partial(_evaluate, displacements=displacements, environments=environments, labels=labels)
+                columns.update(zip(indices, jax.vmap(evaluate, axis_size=len(indices))(group), strict=True))
+            return jnp.stack([columns[index] for index in range(len(columns))], axis=-1)
+
+        return mapping.in_blocks(of_rows, displacements, environments)
 
     def jacobian(
         self,
@@ -123,7 +136,7 @@ class DescriptorSet:
     ) -> Array:
         """∂G/∂D [rows, len(of(label)), n_columns, 3] in 1/Å: the features of a row depend on its own D only."""
         columns: dict[int, Array] = {}
-        for indices, group in _groups(mapping.cast(self.of(label), structure)):
+        for indices, group in _groups(dict(enumerate(mapping.cast(self.of(label), structure)))):
 
             def total(vectors: Array, one: Descriptor) -> Array:
                 return _evaluate(one, vectors, environments, labels).sum()
@@ -133,10 +146,10 @@ class DescriptorSet:
         return jnp.stack([columns[index] for index in range(len(columns))], axis=1)
 
 
-def _groups(descriptors: tuple[Descriptor, ...]) -> list[tuple[list[int], Descriptor]]:
+def _groups(descriptors: dict[int, Descriptor]) -> list[tuple[list[int], Descriptor]]:
     """Descriptors that differ in parameters only, stacked leaf by leaf, with their places in the order."""
     members: dict[object, list[int]] = {}
-    for index, descriptor in enumerate(descriptors):
+    for index, descriptor in descriptors.items():
         members.setdefault(jax.tree.structure(descriptor), []).append(index)
     return [
         (indices, jax.tree.map(lambda *leaves: jnp.stack(leaves), *(descriptors[index] for index in indices)))

@@ -6,13 +6,13 @@ import jax.numpy as jnp
 
 from miniffx import _checks
 from miniffx._pytree import pytree, static
-from miniffx.descriptors.descriptor import Angular, Screened
+from miniffx.descriptors.descriptor import Product, Screened
 from miniffx.geometry import power
 from miniffx.neighbors import Array
 
 
 @pytree
-class G4(Screened, Angular):
+class G4(Screened, Product):
     """G_i = 2^(1−ζ) Σ_{j<k} (1 + λ cos θ)^ζ exp(−η Σ (r − r_s)²) f_c(r_ij) f_c(r_ik) f_c(r_jk).
 
     The sum in the exponent is over the three distances. Each unordered pair of neighbours counts once.
@@ -46,8 +46,10 @@ class G4(Screened, Angular):
         super().__post_init__()
         object.__setattr__(self, "zeta", _checks.positive("zeta", self.zeta))
 
-    def formula(self, r1: Array, r2: Array, r3: Array, cos_theta: Array) -> Array:
-        """2^(1−ζ) (1 + λ cos θ)^ζ exp(−η ((r₁ − r_s)² + (r₂ − r_s)² + (r₃ − r_s)²)) f_c(r₁) f_c(r₂) f_c(r₃)."""
-        angular = 2 ** (1 - self.zeta) * power(1 + self.lam * cos_theta, self.zeta)
-        squares = (r1 - self.r_shift) ** 2 + (r2 - self.r_shift) ** 2 + (r3 - self.r_shift) ** 2
-        return angular * jnp.exp(-self.eta * squares) * (self.screen(r1) * self.screen(r2) * self.screen(r3))
+    def leg(self, r: Array) -> Array:
+        """exp(−η (r − r_s)²) f_c(r)."""
+        return jnp.exp(-self.eta * (r - self.r_shift) ** 2) * self.screen(r)
+
+    def angle(self, cos_theta: Array) -> Array:
+        """2^(1−ζ) (1 + λ cos θ)^ζ."""
+        return 2 ** (1 - self.zeta) * power(1 + self.lam * cos_theta, self.zeta)

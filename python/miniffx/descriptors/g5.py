@@ -6,13 +6,13 @@ import jax.numpy as jnp
 
 from miniffx import _checks
 from miniffx._pytree import pytree, static
-from miniffx.descriptors.descriptor import Angular, Screened
+from miniffx.descriptors.descriptor import Product, Screened
 from miniffx.geometry import power
 from miniffx.neighbors import Array
 
 
 @pytree
-class G5(Screened, Angular):
+class G5(Screened, Product):
     """G_i = 2^(1−ζ) Σ_{j<k} (1 + λ cos θ)^ζ exp(−η ((r_ij − r_s)² + (r_ik − r_s)²)) f_c(r_ij) f_c(r_ik).
 
     Unlike G4 it does not ask how far the neighbours are from each other. Each unordered pair of them counts once.
@@ -48,8 +48,10 @@ class G5(Screened, Angular):
         super().__post_init__()
         object.__setattr__(self, "zeta", _checks.positive("zeta", self.zeta))
 
-    def formula(self, r1: Array, r2: Array, r3: Array, cos_theta: Array) -> Array:
-        """2^(1−ζ) (1 + λ cos θ)^ζ exp(−η ((r₁ − r_s)² + (r₂ − r_s)²)) f_c(r₁) f_c(r₂)."""
-        angular = 2 ** (1 - self.zeta) * power(1 + self.lam * cos_theta, self.zeta)
-        squares = (r1 - self.r_shift) ** 2 + (r2 - self.r_shift) ** 2
-        return angular * jnp.exp(-self.eta * squares) * (self.screen(r1) * self.screen(r2))
+    def leg(self, r: Array) -> Array:
+        """exp(−η (r − r_s)²) f_c(r)."""
+        return jnp.exp(-self.eta * (r - self.r_shift) ** 2) * self.screen(r)
+
+    def angle(self, cos_theta: Array) -> Array:
+        """2^(1−ζ) (1 + λ cos θ)^ζ."""
+        return 2 ** (1 - self.zeta) * power(1 + self.lam * cos_theta, self.zeta)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from miniffx._pytree import pytree, static
 from miniffx.descriptors.compact import CompactAngle
-from miniffx.descriptors.descriptor import WeightedAngular
+from miniffx.descriptors.descriptor import WeightedProduct
 from miniffx.neighbors import Array
 
 
 @pytree
-class WeightedCompactNarrow(CompactAngle, WeightedAngular):
+class WeightedCompactNarrow(CompactAngle, WeightedProduct):
     """G_i = Σ_{j<k} w_j w_k C(r_ij) C(r_ik) C(r_jk) C(θ).
 
     C are windows: from r_low to the cutoff in distance, from angle_low to angle_high in θ
@@ -47,6 +47,10 @@ class WeightedCompactNarrow(CompactAngle, WeightedAngular):
     core: str = static(default="poly2")
     steep: bool = static(default=False)
 
-    def formula(self, r1: Array, r2: Array, r3: Array, cos_theta: Array) -> Array:
-        """C(r₁) C(r₂) C(r₃) C(θ)."""
-        return self.radial_window(r1) * self.radial_window(r2) * self.radial_window(r3) * self.angle_window(cos_theta)
+    def leg(self, r: Array) -> Array:
+        """C(r)."""
+        return self.radial_window(r)
+
+    def angle(self, cos_theta: Array) -> Array:
+        """C(θ)."""
+        return self.angle_window(cos_theta)
