@@ -85,7 +85,8 @@ class Ewald(Energy):
             structure: with charges; periodic along all axes or along none. Or a batch made by :func:`miniffx.stack`,
                 whose structures will share the sum.
             accuracy: root mean square error of the forces in eV/Å, absolute, estimated for charges that are not
-                correlated beyond the cutoffs (`estimates.py` has the formulas). Energies per atom in eV are about as good.
+                correlated beyond the cutoffs (`estimates.py` has the formulas). Energies per atom in eV are about
+                as good.
 
         Returns:
             An Ewald, whose `k_max` lets lattice vectors grow by a fifth. Its η and cutoffs stay as they are when
