@@ -95,7 +95,7 @@ class Product(Angular):
     """A descriptor Σ_{j<k} L(r_ij) L(r_ik) L(r_jk) A(cos θ_jik), L(r_jk) only where `closed`.
 
     Products are evaluated together: a factor that several of them have in common is computed once
-    (:mod:`miniffx.descriptors.products`).
+    (`products.py`).
     """
 
     def leg(self, r: Array) -> Array:
