@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from miniffx import geometry, mapping
 from miniffx._pytree import pytree
 from miniffx.descriptors.descriptor import Descriptor
+from miniffx.descriptors.moment_invariant import MomentInvariant, Moments, in_order, moment_jacobian
 from miniffx.neighbors import Array, Capacity, Environments, Needs, NeighborList
 from miniffx.structure import Structure
 
@@ -19,7 +22,7 @@ from miniffx.structure import Structure
 class DescriptorSet:
     """Descriptors in a fixed order; those of one centre species are the features of its atoms.
 
-    Descriptors of one formula that differ only in parameters are evaluated together.
+    Descriptors of one formula that differ only in parameters are evaluated together, and moments are shared.
 
     >>> import miniffx as mff
     >>> D = mff.descriptors
@@ -86,6 +89,15 @@ class DescriptorSet:
                 result = result.at[environments.centers, : features.shape[1]].set(features, mode="drop")
         return result * guard
 
+    @property
+    def linear(self) -> bool:
+        """Whether gradients cost about what values do, so that to store derivatives would be a waste."""
+        return all(isinstance(descriptor, MomentInvariant) for descriptor in self.descriptors)
+
+    def share_unit(self, label: str) -> np.ndarray:
+        """[len(of(label))] bool: descriptors whose relative sizes mean something, so that they are scaled alike."""
+        return np.array([isinstance(descriptor, MomentInvariant) for descriptor in self.of(label)])
+
     def guard(self, structure: Structure, neighbors: NeighborList) -> Array:
         """1 where the list can serve, else NaN or ValueError (:func:`miniffx.mapping.guard`)."""
         return mapping.guard(structure, neighbors, self.needs)
@@ -96,7 +108,7 @@ class DescriptorSet:
         if environments is None:
             raise ValueError(f"`label` must be one of {neighbors.labels}, got {label!r}")
         vectors = geometry.displacements(structure, environments)
-        return self.features_of_displacements(label, vectors, environments, neighbors.labels, structure)
+        return self.features_of_displacements(label, vectors, environments, neighbors.labels)
 
     def features_of_displacements(
         self,
@@ -104,14 +116,34 @@ class DescriptorSet:
         displacements: Array,
         environments: Environments,
         labels: tuple[str, ...],
-        structure: Structure,
     ) -> Array:
         """As :meth:`features`, as a function of the displacements [rows, n_columns, 3]."""
-        columns: dict[int, Array] = {}
-        for indices, group in _groups(mapping.cast(self.of(label), structure)):
+        places: list[int] = []
+        blocks: list[Array] = []
+        descriptors = self.of(label)
+        for indices, group in _groups(_cast(descriptors, displacements.dtype)):
             evaluate = partial(_evaluate, displacements=displacements, environments=environments, labels=labels)
-            columns.update(zip(indices, jax.vmap(evaluate, axis_size=len(indices))(group), strict=True))
-        return jnp.stack([columns[index] for index in range(len(columns))], axis=-1)
+            blocks.append(jax.vmap(evaluate, out_axes=1, axis_size=len(indices))(group))
+            places += indices
+        for indices, invariants in _invariants(descriptors):
+            blocks.append(Moments.of(invariants, displacements, environments, labels).contract(invariants))
+            places += indices
+        return in_order(places, jnp.concatenate(blocks, axis=1), axis=1)
+
+    def pull(
+        self,
+        label: str,
+        slopes: Array,
+        displacements: Array,
+        environments: Environments,
+        labels: tuple[str, ...],
+    ) -> Array:
+        """Σ_f slopes_f ∂G_f/∂D [rows, n_columns, 3] for slopes [rows, len(of(label))]."""
+
+        def features(displacements: Array) -> Array:
+            return self.features_of_displacements(label, displacements, environments, labels)
+
+        return jax.vjp(features, displacements)[1](slopes)[0]
 
     def jacobian(
         self,
@@ -119,29 +151,52 @@ class DescriptorSet:
         displacements: Array,
         environments: Environments,
         labels: tuple[str, ...],
-        structure: Structure,
     ) -> Array:
         """∂G/∂D [rows, len(of(label)), n_columns, 3] in 1/Å: the features of a row depend on its own D only."""
-        columns: dict[int, Array] = {}
-        for indices, group in _groups(mapping.cast(self.of(label), structure)):
+        places: list[int] = []
+        blocks: list[Array] = []
+        descriptors = self.of(label)
+        for indices, invariants in _invariants(descriptors):
+            blocks.append(jnp.moveaxis(moment_jacobian(invariants, displacements, environments, labels), 0, 1))
+            places += indices
+        for indices, group in _groups(_cast(descriptors, displacements.dtype)):
 
             def total(vectors: Array, one: Descriptor) -> Array:
                 return _evaluate(one, vectors, environments, labels).sum()
 
-            slopes = jax.vmap(jax.grad(total), in_axes=(None, 0), axis_size=len(indices))(displacements, group)
-            columns.update(zip(indices, slopes, strict=True))
-        return jnp.stack([columns[index] for index in range(len(columns))], axis=1)
+            slopes = jax.vmap(jax.grad(total), in_axes=(None, 0), out_axes=1, axis_size=len(indices))(
+                displacements, group
+            )
+            blocks.append(slopes)
+            places += indices
+        return in_order(places, jnp.concatenate(blocks, axis=1), axis=1)
+
+
+def _cast(tree: Any, dtype: Any) -> Any:
+    """Parameters in the dtype of the displacements, so that results have it."""
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), tree)
 
 
 def _groups(descriptors: tuple[Descriptor, ...]) -> list[tuple[list[int], Descriptor]]:
     """Descriptors that differ in parameters only, stacked leaf by leaf, with their places in the order."""
     members: dict[object, list[int]] = {}
     for index, descriptor in enumerate(descriptors):
+        if isinstance(descriptor, MomentInvariant):
+            continue
         members.setdefault(jax.tree.structure(descriptor), []).append(index)
     return [
         (indices, jax.tree.map(lambda *leaves: jnp.stack(leaves), *(descriptors[index] for index in indices)))
         for indices in members.values()
     ]
+
+
+def _invariants(descriptors: tuple[Descriptor, ...]) -> list[tuple[list[int], list[MomentInvariant]]]:
+    """The invariants of each cutoff, which share their moments, with their places in the order."""
+    members: dict[float, list[int]] = {}
+    for index, descriptor in enumerate(descriptors):
+        if isinstance(descriptor, MomentInvariant):
+            members.setdefault(descriptor.cutoff, []).append(index)
+    return [(indices, [descriptors[index] for index in indices]) for indices in members.values()]  # type: ignore[misc]
 
 
 def _evaluate(

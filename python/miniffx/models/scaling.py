@@ -88,6 +88,7 @@ def fit_scaling(
     energies: np.ndarray,
     names: Mapping[str, Sequence[str]] | None = None,
     normalization: Normalization | None = None,
+    shared: Mapping[str, np.ndarray] | None = None,
 ) -> Scaling:
     """The scaling that a training set suggests.
 
@@ -101,6 +102,8 @@ def fit_scaling(
         energies: [n_frames] in eV.
         names: what to call the features in the warning about constant ones.
         normalization: what to do; by default Normalization().
+        shared: per species [n_features] bool, features that get one unit, the largest that any of them would have. (Of
+            many similar features the small ones are the rough ones. Blown up, they are what a network overfits with.)
 
     Returns:
         A Scaling. Constant features are dropped (factor 0), with a UserWarning that names them.
@@ -112,6 +115,8 @@ def fit_scaling(
         if not len(values):
             raise ValueError(f"`features` must hold atoms of every species of the model, got none of {label}")
         center, factor = _center_and_factor(values, normalization)
+        if shared is not None and shared[label].any():
+            factor = np.where(shared[label] & (factor > 0), factor[shared[label] & (factor > 0)].min(), factor)
         constant = factor == 0
         if constant.any():
             which = [names[label][int(n)] if names else f"number {n}" for n in np.flatnonzero(constant)]

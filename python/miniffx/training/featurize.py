@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from miniffx import geometry, mapping
-from miniffx._pytree import pytree
+from miniffx._pytree import pytree, static
 from miniffx.descriptors import DescriptorSet
-from miniffx.neighbors import Array, NeighborList
+from miniffx.neighbors import Array, Environments, NeighborList
 from miniffx.structure import Structure
 from miniffx.training.batching import in_chunks, padded_groups
 
@@ -30,7 +30,9 @@ class SpeciesFeatures:
         vectors: [batch, rows, n_columns, 3], the displacements D to the neighbours in Å (:mod:`miniffx.neighbors`);
             None without Jacobian.
         jacobian: [batch, rows, n_features, n_columns · 3], ∂G/∂D in 1/Å, 0 where padded; None where it was not asked
-            for.
+            for, or is not worth its memory.
+        environments: of the atoms, to differentiate descriptors anew, where `vectors` come without Jacobian; else None.
+        labels: that the environments refer to (static).
     """
 
     centers: Array
@@ -38,6 +40,8 @@ class SpeciesFeatures:
     neighbors: Array | None
     vectors: Array | None
     jacobian: Array | None
+    environments: Environments | None = None
+    labels: tuple[str, ...] = static(default=())
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,8 @@ def featurize(descriptors: DescriptorSet, structures: Iterable[Any], jacobian: b
         descriptors: the set.
         structures: Structures or frames, of any sizes and species.
         jacobian: whether to compute the derivatives in the neighbours' displacements too. They need
-            n_descriptors × n_neighbors × 3 numbers per atom.
+            n_descriptors × n_neighbors × 3 numbers per atom. For a set of moment invariants alone, whose derivatives
+            are as cheap as they are, displacements are kept instead.
 
     Returns:
         Features; ``features[i]`` is what ``descriptors(structures[i], …)`` returns.
@@ -146,13 +151,12 @@ def _features(
             label,
             environments=environments,
             labels=neighbors.labels,
-            structure=structure,
         )
         real = mapping.row_mask(environments, structure)
         values = jnp.where(real[:, None], evaluate(vectors), 0)
         slopes = None
-        if jacobian:
-            slopes = descriptors.jacobian(label, vectors, environments, neighbors.labels, structure)
+        if jacobian and not descriptors.linear:
+            slopes = descriptors.jacobian(label, vectors, environments, neighbors.labels)
             slopes = slopes.reshape(*slopes.shape[:2], -1) * guard
         result[label] = SpeciesFeatures(
             centers=environments.centers,
@@ -160,5 +164,7 @@ def _features(
             neighbors=environments.neighbors if jacobian else None,
             vectors=vectors if jacobian else None,
             jacobian=slopes,
+            environments=environments if jacobian and descriptors.linear else None,
+            labels=neighbors.labels,
         )
     return result

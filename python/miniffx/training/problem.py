@@ -200,6 +200,7 @@ def _scaled(
         np.array([frame.energy for frame in train]),
         {label: [repr(d) for d in model.descriptors.of(label)] for label in model.species},
         normalization,
+        {label: model.descriptors.share_unit(label) for label in model.species},
     )
     units = None
     if normalization.components is not None:

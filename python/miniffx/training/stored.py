@@ -52,7 +52,7 @@ class Batch:
     def without_forces(self) -> Batch:
         """The same frames without what needs Jacobians."""
         species = {
-            label: dataclasses.replace(features, neighbors=None, vectors=None, jacobian=None)
+            label: dataclasses.replace(features, neighbors=None, vectors=None, jacobian=None, environments=None)
             for label, features in self.species.items()
         }
         return dataclasses.replace(self, species=species, forces=None, stress=None)
@@ -141,11 +141,9 @@ def predict(model: NNPotential, batch: Batch) -> tuple[Array, dict[str, Array], 
     forces = jnp.zeros((len(energies), batch.n_atoms, 3), energies.dtype)
     virial = jnp.zeros((len(energies), 3, 3), energies.dtype)
     for label, features in batch.species.items():
-        assert features.jacobian is not None
         assert features.neighbors is not None
-        # ∂E/∂D of every pair; moving the neighbour along D moves the centre against it.
-        pull = jnp.einsum("brf,brfx->brx", slopes[label], features.jacobian, precision=jax.lax.Precision.HIGHEST)
-        pull = pull.reshape(*features.neighbors.shape, 3)
+        # Moving the neighbour along D moves the centre against it.
+        pull = _pull(model, label, slopes[label], features)
         if batch.forces is not None:
             forces = forces.at[frame, features.centers].add(pull.sum(axis=2), mode="drop")
             forces = forces.at[frame[:, :, None], features.neighbors].add(-pull)
@@ -159,6 +157,18 @@ def predict(model: NNPotential, batch: Batch) -> tuple[Array, dict[str, Array], 
         None if batch.forces is None else forces,
         None if batch.stress is None else virial / volumes,
     )
+
+
+def _pull(model: NNPotential, label: str, slopes: Array, features: SpeciesFeatures) -> Array:
+    """∂E/∂D [batch, rows, n_columns, 3] of every pair in eV/Å, with the Jacobian or from displacements."""
+    assert features.neighbors is not None
+    if features.jacobian is not None:
+        pull = jnp.einsum("brf,brfx->brx", slopes, features.jacobian, precision=jax.lax.Precision.HIGHEST)
+        return pull.reshape(*features.neighbors.shape, 3)
+    assert features.vectors is not None
+    assert features.environments is not None
+    of_rows = partial(model.descriptors.pull, label, labels=features.labels)
+    return jax.vmap(of_rows)(slopes, displacements=features.vectors, environments=features.environments)
 
 
 def differences(networks: tuple[MLP, ...], model: NNPotential, batch: Batch) -> dict[str, Difference]:
