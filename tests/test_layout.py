@@ -130,7 +130,6 @@ DERIVATIVES = {
     "miniffx.descriptors.moment_invariant": "invariants in moments, and these in displacements",
     "miniffx.descriptors.compact": "a window in the angle, whose derivative in its cosine has a limit on a line",
     "miniffx.training.stored": "networks in their features, and through them forces from stored descriptors",
-    "miniffx.training.kalman": "energies and forces in features and weights at once",
     "miniffx.training.steps": "the loss in the weights",
 }
 

@@ -62,15 +62,15 @@ class Training:
     """[training]: how to learn."""
 
     start: str = key("", "a saved model to train on; [descriptors], [network] and [normalization] are then not used")
-    optimizer: str = key("adam", "'adam' or another of miniffx.Optimizer, 'lbfgs' (whole set), 'ekf' (second order)")
-    steps: int = key(12000, "updates of the weights")
+    optimizer: str = key("adam", "'adam' or another of miniffx.Optimizer (mini-batches), or 'lbfgs' (whole set)")
+    steps: int = key(4000, "updates of the weights")
     batch_size: int = key(8, "frames per step; 'lbfgs' takes all")
-    learning_rate: float = key(0.005, "the largest; 'lbfgs' and 'ekf' have none, and none of the next five")
+    learning_rate: float = key(0.005, "the largest; 'lbfgs' has none, and none of the next five")
     schedule: str = key("cosine", "how it ends: 'cosine', 'linear', 'exponential', or 'constant'")
     final: float = key(0.0, "the fraction of the learning rate at the last step")
     warmup: int = key(100, "steps in which the learning rate grows from 0")
     clip: float = key(0.0, "the longest gradient (global norm); 0: any")
-    options: dict = key({}, "further arguments of the optimizer, as in optax ({ b1 = 0.95 }) or training.Kalman")
+    options: dict = key({}, "further arguments of the optimizer, as in optax: { b1 = 0.95 }")
     average: float = key(0.0, "decay per step of averaged weights, for instance 0.999; 0: no averages")
     patience: int = key(0, "stop after so many steps without a better validation score; 0: never")
     force_fraction: float = key(1.0, "part of the frames of a mini-batch whose forces and stress are looked at")
@@ -269,15 +269,11 @@ def _check_values(config: Config) -> None:
 
 def optimizer(config: Config) -> Any:
     """The optimizer of [training]."""
-    from miniffx.training import Kalman, Optimizer
+    from miniffx.training import Optimizer
 
     training = config.training
     if training.optimizer == "lbfgs":
         return Optimizer("lbfgs", options=training.options)
-    if training.optimizer == "ekf":
-        for name in training.options:
-            _known("option of ekf", name, [item.name for item in dataclasses.fields(Kalman)])
-        return Kalman(**training.options)
     return Optimizer(
         training.optimizer,
         learning_rate=training.learning_rate,

@@ -9,7 +9,6 @@ from miniffx.training.featurize import Features as Features
 from miniffx.training.featurize import featurize as featurize
 from miniffx.training.fit import FitResult as FitResult
 from miniffx.training.fit import fit as fit
-from miniffx.training.kalman import Kalman as Kalman
 from miniffx.training.loss import LossWeights as LossWeights
 from miniffx.training.optimizers import Optimizer as Optimizer
 from miniffx.training.session_log import SessionLog as SessionLog

@@ -11,16 +11,14 @@ from typing import TYPE_CHECKING, Any
 import optax
 
 from miniffx import _checks
-from miniffx.models import NNPotential, Normalization
+from miniffx.models import Normalization
 from miniffx.training.checkpoint import digest
 from miniffx.training.dataset import Dataset
 from miniffx.training.feature_table import FeatureTable
-from miniffx.training.kalman import BATCH_SIZE as KALMAN_BATCH_SIZE
-from miniffx.training.kalman import Kalman
 from miniffx.training.loop import History, Loop
-from miniffx.training.loss import LossWeights, positive_terms
+from miniffx.training.loss import LossWeights
 from miniffx.training.optimizers import NAMES, Optimizer, known
-from miniffx.training.problem import Problem, make_problem
+from miniffx.training.problem import make_problem
 from miniffx.training.session_log import SessionLog
 from miniffx.training.steps import MiniBatches, Recipe
 
@@ -59,7 +57,7 @@ def fit(
     model: Any,
     train: Dataset | FeatureTable,
     validation: Dataset | FeatureTable | None = None,
-    optimizer: str | Optimizer | Kalman | optax.GradientTransformation = "lbfgs",
+    optimizer: str | Optimizer | optax.GradientTransformation = "lbfgs",
     weights: LossWeights | None = None,
     steps: int = 500,
     batch_size: int | None = None,
@@ -87,12 +85,10 @@ def fit(
         train: frames to learn from.
         validation: frames to choose the best state by; never learnt from.
         optimizer: "lbfgs" (whole data set per step), "adam" (mini-batches, learning rate from 3e-3 to 0 along a
-            cosine) or another name of :class:`Optimizer`, an Optimizer, or any optax transformation; "ekf" or a
-            :class:`miniffx.training.Kalman`, of second order, for networks of up to some thousand weights.
+            cosine) or another name of :class:`Optimizer`, an Optimizer, or any optax transformation.
         weights: of energies, forces, … in the loss; by default LossWeights(), for a FeatureTable energy=1 alone.
         steps: updates of the weights.
-        batch_size: frames per step; None: all for "lbfgs", 32 for "ekf", 8 otherwise. As many as there are, or more:
-            all of them.
+        batch_size: frames per step; None: all for "lbfgs", 8 otherwise. As many as there are, or more: all of them.
         seed: of the order of mini-batches. The same seed and data repeat a fit on the same machine.
         progress: whether to show a bar with the current errors.
         force_fraction: part of the frames of a mini-batch, drawn anew for every step, whose forces and stress are
@@ -135,11 +131,7 @@ def fit(
     problem, weights = make_problem(model, train, validation, weights, normalization)
 
     order, size = None, batch_size or BATCH_SIZE
-    if isinstance(transformation, Kalman):
-        _check_kalman(problem, weights, force_fraction)
-        size = min(batch_size or KALMAN_BATCH_SIZE, len(problem.train))
-        order = MiniBatches([len(numbers) for numbers in problem.train.indices], size, seed)
-    elif not whole_set and size < len(problem.train):
+    if not whole_set and size < len(problem.train):
         order = MiniBatches([len(numbers) for numbers in problem.train.indices], size, seed)
     recipe = Recipe(
         differences=problem.differences,
@@ -154,16 +146,13 @@ def fit(
         recipe=recipe,
         steps=steps,
         order=order,
-        seed=seed,
         patience=patience,
         checkpoint=None if checkpoint is None else Path(checkpoint),
         origin={
             "model": digest(problem.parameters, problem.fixed),
             "train": digest(*_contents(train)),
             "validation": "none" if validation is None else digest(*_contents(validation)),
-            "optimizer": repr(optimizer)
-            if isinstance(optimizer, str | Optimizer | Kalman)
-            else "an optax transformation",
+            "optimizer": repr(optimizer) if isinstance(optimizer, str | Optimizer) else "an optax transformation",
             "weights": repr(weights),
             "steps": repr(steps),
             "batch_size": repr(batch_size),
@@ -180,24 +169,10 @@ def fit(
     return FitResult(problem.finish(done.best), done.history, done.best_step.tolist())
 
 
-def _check_kalman(problem: Problem, weights: LossWeights, force_fraction: float) -> None:
-    """ValueError for what a Kalman filter can't do."""
-    if not isinstance(problem.fixed, NNPotential):
-        raise ValueError("`optimizer` must not be 'ekf' for plain arrays")
-    if set(positive_terms(weights)) != {"energy", "force"} or weights.huber is not None:
-        raise ValueError(f"`weights` must be of energies and forces, squared, for 'ekf', got {weights}")
-    if force_fraction != 1:
-        raise ValueError(f"`force_fraction` must be 1 for 'ekf', which has `atoms` for that, got {force_fraction}")
-
-
-def _optimizer(optimizer: Any, steps: int) -> tuple[bool, Any]:
+def _optimizer(optimizer: Any, steps: int) -> tuple[bool, optax.GradientTransformationExtraArgs]:
     """(whether every step takes the whole set, the transformation)."""
-    if optimizer == "ekf":
-        optimizer = Kalman()
-    if isinstance(optimizer, Kalman):
-        return False, optimizer
     if isinstance(optimizer, str):
-        known("optimizer", optimizer, ("ekf", *NAMES))
+        known("optimizer", optimizer, NAMES)
         optimizer = Optimizer(optimizer)
     if isinstance(optimizer, Optimizer):
         return optimizer.whole_set, optimizer.transformation(steps)

@@ -57,7 +57,6 @@ class Loop:
         recipe: of a step.
         steps: how many.
         order: of mini-batches; None: every step takes the whole set.
-        seed: of what else is random.
         patience: steps without a better score after which to stop; None: never.
         checkpoint: file to go on from, or None.
         origin: digests of what makes this fit, kept in the checkpoint.
@@ -70,7 +69,6 @@ class Loop:
     recipe: Recipe
     steps: int
     order: MiniBatches | None
-    seed: int
     patience: int | None
     checkpoint: Path | None
     origin: dict[str, str]
@@ -104,11 +102,9 @@ class Loop:
         return progress
 
     def _begin(self, resume: bool) -> Progress:
-        batch_size = 0 if self.order is None else self.order.batch_size
         shape = () if self.recipe.members is None else (self.recipe.members,)
         dtype = jax.tree.leaves(self.problem.parameters)[0].dtype
-        nothing = Sums.zero(self.problem.train.totals, (), dtype)
-        state = stepping.start(self.recipe, self.problem.parameters, nothing, batch_size, self.seed)
+        state = stepping.start(self.recipe, self.problem.parameters, Sums.zero(self.problem.train.totals, (), dtype))
         progress = Progress(state, state.candidate, np.full(shape, np.inf), np.zeros(shape, int))
         if not resume or self.checkpoint is None or not self.checkpoint.exists():
             self.log.write("start", **self.origin)

@@ -16,8 +16,6 @@ import optax
 
 from miniffx._pytree import pytree
 from miniffx.neighbors import Array
-from miniffx.training import kalman
-from miniffx.training.kalman import Kalman
 from miniffx.training.loss import Difference, LossWeights, Sums, add_sums
 
 
@@ -27,7 +25,7 @@ class State:
 
     Attributes:
         parameters: what is trained.
-        optimizer: the state of the optax transformation or the Kalman filter.
+        optimizer: the state of the optax transformation.
         average: the averaged parameters, or None.
         recent: the sums over the mini-batches since the last report; nothing where a step takes the whole set.
     """
@@ -49,7 +47,7 @@ class Recipe:
 
     Attributes:
         differences: of a Problem.
-        transformation: of optax, or a Kalman filter for mini-batches of frames.
+        transformation: of optax.
         weights: of the loss.
         average: the decay per step of the averaged parameters, or None.
         members: of a committee, or None.
@@ -74,17 +72,13 @@ class Recipe:
         return jax.vmap(function, in_axes=(0, *(None,) * (len(arguments) - 1)))(*arguments)
 
 
-@partial(jax.jit, static_argnums=(0, 3))
-def start(recipe: Recipe, parameters: Any, nothing: Sums, batch_size: int, seed: int) -> State:
-    """The state before the first step, which may depend on the frames in a mini-batch and on the seed of the fit."""
+@partial(jax.jit, static_argnums=0)
+def start(recipe: Recipe, parameters: Any, nothing: Sums) -> State:
+    """The state before the first step."""
 
     def one(parameters: Any) -> State:
         average = None if recipe.average is None else parameters
-        if isinstance(recipe.transformation, Kalman):
-            memory: Any = kalman.start(recipe.transformation, parameters, batch_size, seed)
-        else:
-            memory = recipe.transformation.init(parameters)
-        return State(parameters, memory, average, nothing)
+        return State(parameters, recipe.transformation.init(parameters), average, nothing)
 
     return recipe.each(one, parameters)
 
@@ -135,15 +129,7 @@ def mini_batch_step(
     if k is not None:
         parts = [batch.take(chosen[:k], real[:k]), batch.without_forces().take(chosen[k:], real[k:])]
 
-    def filtered(state: State, fixed: Any, parts: list[Any], usual: dict[str, Any], step: Array) -> State:
-        size = usual["force"] / (3 * usual["energy"])
-        parameters, memory, differences = kalman.update(
-            recipe.transformation, recipe.weights, state.parameters, state.optimizer, fixed, parts[0], size
-        )
-        recent = add_sums([state.recent, Sums.of(differences, recipe.weights)])
-        return State(parameters, memory, _averaged(recipe, state.average, parameters, step), recent)
-
-    def descended(state: State, fixed: Any, parts: list[Any], usual: dict[str, Any], step: Array) -> State:
+    def one(state: State, fixed: Any, parts: list[Any], usual: dict[str, Any], step: Array) -> State:
         def loss(parameters: Any) -> tuple[Array, Sums]:
             sums = _merged([Sums.of(recipe.differences(parameters, fixed, part), recipe.weights) for part in parts])
             return sums.loss(recipe.weights, usual), sums
@@ -152,7 +138,6 @@ def mini_batch_step(
         moved = _moved(recipe, state, value, gradient, lambda parameters: loss(parameters)[0], step)
         return dataclasses.replace(moved, recent=add_sums([state.recent, sums]))
 
-    one = filtered if isinstance(recipe.transformation, Kalman) else descended
     return recipe.each(one, state, fixed, parts, usual, step)
 
 
@@ -161,16 +146,14 @@ def _moved(recipe: Recipe, state: State, value: Any, gradient: Any, loss: Any, s
         gradient, state.optimizer, state.parameters, value=value, grad=gradient, value_fn=loss
     )
     parameters = optax.apply_updates(state.parameters, changes)
-    average = _averaged(recipe, state.average, parameters, step)
+    average = state.average
+    if recipe.average is not None:
+        # Young averages forget faster, or the initial weights would stay in them for long.
+        decay = jnp.minimum(recipe.average, (1 + step) / (10 + step))
+        average = jax.tree.map(
+            lambda old, new: (decay * old + (1 - decay) * new).astype(new.dtype), average, parameters
+        )
     return dataclasses.replace(state, parameters=parameters, optimizer=optimizer, average=average)
-
-
-def _averaged(recipe: Recipe, average: Any, parameters: Any, step: Any) -> Any:
-    if recipe.average is None:
-        return None
-    # Young averages forget faster, or the initial weights would stay in them for long.
-    decay = jnp.minimum(recipe.average, (1 + step) / (10 + step))
-    return jax.tree.map(lambda old, new: (decay * old + (1 - decay) * new).astype(new.dtype), average, parameters)
 
 
 def _merged(parts: list[Sums]) -> Sums:
@@ -191,7 +174,7 @@ class MiniBatches:
     """
 
     def __init__(self, sizes: list[int], batch_size: int, seed: int) -> None:
-        self._sizes, self.batch_size, self._seed = sizes, batch_size, seed
+        self._sizes, self._batch_size, self._seed = sizes, batch_size, seed
         self._epoch, self._order = -1, []  # type: ignore[var-annotated]
         self._per_epoch = sum(-(-size // batch_size) for size in sizes)
 
@@ -206,8 +189,8 @@ class MiniBatches:
         order = []
         for which, size in enumerate(self._sizes):
             frames = rng.permutation(size)
-            for first in range(0, size, self.batch_size):
-                chosen = frames[first : first + self.batch_size]
-                real = np.arange(self.batch_size) < len(chosen)
-                order.append((which, np.resize(chosen, self.batch_size), real))
+            for first in range(0, size, self._batch_size):
+                chosen = frames[first : first + self._batch_size]
+                real = np.arange(self._batch_size) < len(chosen)
+                order.append((which, np.resize(chosen, self._batch_size), real))
         return [order[index] for index in rng.permutation(len(order))]
