@@ -183,12 +183,12 @@ def angles_of(
         x2, y2, z2, inverse2, *legs2 = two
         x, y, z = x2 - x1, y2 - y1, z2 - z1
         r3 = geometry.root(x * x + y * y + z * z)
-        inverse = inverse1 * inverse2
         inside = _real(slots)
         if closed:
             inside &= r3 < cutoff
         # Atoms on top of the centre have no angle, and get that of an equilateral triangle, as masked ones do.
-        cos_theta = jnp.where(inside & (inverse > 0), (x1 * x2 + y1 * y2 + z1 * z2) * inverse, 0.5)
+        away = inside & (inverse1 > 0) & (inverse2 > 0)
+        cos_theta = jnp.where(away, (x1 * x2 + y1 * y2 + z1 * z2) * inverse1 * inverse2, 0.5)
         return Angles(
             jnp.where(inside, r3, _harmless(cutoff, r3.dtype)),
             cos_theta,
