@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import miniffx as mff
 import systems
-from miniffx import Structure
+from miniffx import Structure, geometry, mapping
 from miniffx import descriptors as D
 from oracles import angular_sums, each_triple, pairs_of, radial_sums, tolerance
 from systems import in_one_shape
@@ -178,6 +178,56 @@ def test_nasty_systems_by_brute_force():
             err_msg=make.__name__,
         )
         assert not found[original.n_atoms :].any()
+
+
+# -- products, evaluated together and few rows at a time ------------------------------------------
+
+
+def products_of_every_kind():
+    """Functions that share legs, angles, both or nothing, with open and closed triples and two cutoffs."""
+    species = ("A", "A", "B")
+    for eta, zeta in [(0.02, 1.0), (0.02, 4.0), (0.3, 4.0)]:
+        yield D.G4(eta=eta, zeta=zeta, lam=-1.0, cutoff=4.0, species=species)
+    yield D.G2(eta=0.1, r_shift=1.0, cutoff=4.0, species=("A", "B"))
+    yield D.G4(eta=0.3, zeta=4.0, lam=-1.0, r_shift=1.0, cutoff=4.0, species=species)
+    yield D.G5(eta=0.02, zeta=4.0, lam=-1.0, cutoff=3.5, species=species)
+    yield D.WeightedG4(eta=0.02, zeta=4.0, lam=-1.0, cutoff=4.0, species=("A", "B"), weights=(2.5,))
+
+
+@pytest.mark.float32_too
+def test_products_together_are_what_each_is_alone(monkeypatch):
+    """A set that jit closes over shares factors, and takes rows in blocks, the last one filled up: to no effect."""
+    rng = np.random.default_rng(0)
+    cell = np.array([[5.0, 0, 0], [1.0, 4.5, 0], [-1.0, 0.5, 5.5]])
+    structure = Structure.create(rng.random((11, 3)), ["A"] * 7 + ["B"] * 4, cell, fractional=True)
+    ds = D.DescriptorSet(products_of_every_kind())
+    nl = ds.neighbor_list(structure)
+    environments = nl.environments[nl.labels.index("A")]
+    width = max(environments.neighbors.shape[1], *(slots.first.shape[1] for slots in environments.triples))
+    assert environments.centers.shape[0] == 7  # 3 rows, 3 rows, 1 row
+    monkeypatch.setattr(mapping, "BLOCK", {"cpu": 3 * width})
+    vectors = geometry.displacements(structure, environments)
+    weights = jnp.asarray(rng.normal(size=(environments.centers.shape[0], len(ds))), vectors.dtype)
+
+    def together(vectors):
+        return ds.features_of_displacements("A", vectors, environments, nl.labels, structure)
+
+    def alone(vectors):
+        return jnp.stack([d.sums(vectors, environments, nl.labels) for d in mapping.cast(ds.of("A"), structure)], -1)
+
+    direction = jnp.asarray(rng.normal(size=vectors.shape), vectors.dtype)
+
+    def derivatives(function):
+        slope = jax.grad(lambda vectors: (function(vectors) * weights).sum())
+        return jax.jit(lambda vectors: (function(vectors), *jax.jvp(slope, (vectors,), (direction,))))(vectors)
+
+    for found, expected in zip(derivatives(together), derivatives(alone), strict=True):
+        scale = np.abs(expected).max()
+        assert scale > 0
+        assert_allclose(found, expected, rtol=0, atol=tolerance(1e-13, 2e-5) * scale)
+    batch = jax.jit(jax.vmap(together))(jnp.stack([vectors, 0.97 * vectors]))
+    expected = jnp.stack([alone(vectors), alone(0.97 * vectors)])
+    assert_allclose(batch, expected, rtol=0, atol=tolerance(1e-13, 2e-5) * np.abs(expected).max())
 
 
 def test_what_a_set_says_about_itself():

@@ -243,7 +243,7 @@ def in_blocks(function: Callable[..., Any], displacements: Array, environments: 
     rows = displacements.shape[0]
     width = max([displacements.shape[1], 1, *(slots.first.shape[-1] for slots in environments.triples)])
     block = BLOCK.get(jax.default_backend())
-    count = 1 if block is None else -(-rows * width // block)
+    count = 1 if block is None else min(-(-rows * width // block), rows)
     if count <= 1:
         return function(displacements, environments)
     # Without padding where that is possible.
