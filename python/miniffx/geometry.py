@@ -21,7 +21,9 @@ def displacements(structure: Structure, environments: Environments, columns: sli
     # Three products and sums rather than a matrix product: they fuse, and no device rounds them down.
     images = shifts[..., 0:1] * cell[0] + shifts[..., 1:2] * cell[1] + shifts[..., 2:3] * cell[2]
     center = jnp.minimum(environments.centers, positions.shape[0] - 1)  # padding rows: any atom will do
-    return (positions[neighbors] - positions[center][:, None, :]) + images
+    apart = positions[neighbors] - positions[center][:, None, :]
+    # From an atom to its own image the positions drop out: so exactly nothing pulls at it, in any precision.
+    return jnp.where((neighbors == center[:, None])[..., None], 0, apart) + images
 
 
 def norm(vectors: Array) -> Array:
