@@ -1,12 +1,14 @@
 """Time of angular descriptors per atom against other programs in one process.
 
-    python benchmarks/descriptors.py            # a minute; writes benchmarks/results/descriptors.json
+    python benchmarks/descriptors.py            # five minutes; writes benchmarks/results/descriptors.json
 
 Silicon: 8 × G4 (ζ 1, 2, 4, 16; λ ±1; η 0.01 Å⁻²; 6 Å) of 8 000 atoms of the diamond crystal rattled by 0.05 Å, values,
 and energy and forces of a 24-24 network of them; 3 × G2 + 24 × G4 with three η (5.5 Å), 4 096 atoms, energy and forces
-with the neighbour list. Water: the set of the n2p2 reference, 57 functions, where `../shared` is. Lists are made before
-unless said; DScribe makes its own. What other programs compute is compared before it is timed; those that are not
-installed are left out (`pip install '.[bench]' dscribe`).
+with the neighbour list. `featurize` of 200 cells of 64 atoms with these, lists included, with and without Jacobians.
+G5 with λ = ±1, 1 000 atoms, through moments and through triples, for several ζ and numbers of neighbours. Water: the
+set of the n2p2 reference, 57 functions, where `../shared` is. Lists are made before unless said; DScribe makes its own.
+What other programs compute is compared before it is timed; those that are not installed are left out
+(`pip install '.[bench]'`).
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ import numpy as np
 import miniffx as mff
 from energies import measure, per_atom, rattled
 from machine import machine
+from miniffx._pytree import pytree
 
 jax.config.update("jax_enable_x64", True)
 
@@ -67,6 +70,33 @@ def energy_and_forces(structure: mff.Structure, model: Any, with_list: bool = Fa
     return run
 
 
+@pytree
+class ByTriples(D.G5):
+    """G5, every triple visited."""
+
+    degree = None
+
+
+@pytree
+class ByMoments(D.G5):
+    """G5 through moments."""
+
+    @property
+    def degree(self) -> int:
+        return int(self.zeta)
+
+
+def wide(kind: Any, zeta: int, cutoff: float) -> mff.NNPotential:
+    ds = D.DescriptorSet([kind(eta=ETA, zeta=zeta, lam=x, cutoff=cutoff, species=("Si",) * 3) for x in (1.0, -1.0)])
+    return mff.NNPotential.init(jax.random.key(0), ds)
+
+
+def featurized(descriptors: Any, structures: list[mff.Structure], jacobian: bool) -> Run:
+    return lambda: jax.block_until_ready(
+        [batch.species for batch in mff.featurize(descriptors, structures, jacobian=jacobian).batches]
+    )
+
+
 def miniff_values(structure: mff.Structure) -> Run:
     from miniff import potentials
     from miniff.kernel import Cell, NeighborWrapper
@@ -105,10 +135,12 @@ def main() -> None:
     results: dict[str, Any] = {}
 
     def record(case: str, structure: mff.Structure, runs: dict[str, Run]) -> None:
-        times = measure(runs, arguments.seconds)
+        write(case, structure.n_atoms, measure(runs, arguments.seconds))
+
+    def write(case: str, n_atoms: int, times: dict[str, list[float]]) -> None:
         results[case] = {
-            "atoms": structure.n_atoms,
-            "us_per_atom": {name: per_atom(taken, structure.n_atoms) for name, taken in times.items()},
+            "atoms": n_atoms,
+            "us_per_atom": {name: per_atom(taken, n_atoms) for name, taken in times.items()},
         }
         for name, found in results[case]["us_per_atom"].items():
             print(f"{case:36s} {name:36s} {found['median']:7.1f} ({found['min']:.1f} – {found['max']:.1f})", flush=True)
@@ -147,6 +179,26 @@ def main() -> None:
             "energy and forces, float32": energy_and_forces(single(medium), single(three), with_list=True),
         },
     )
+    many = [silicon(64)] * 200
+    times = measure(
+        {
+            "values": featurized(three.descriptors, many, False),
+            "values and Jacobians": featurized(three.descriptors, many, True),
+        },
+        arguments.seconds,
+    )
+    write("featurize, 200 × 64 atoms, 27 functions", 200 * 64, times)
+
+    for zeta, cutoff in itertools.product((1, 2, 4, 6, 8), (4.0, 5.5, 7.0)):
+        neighbors = len(mff.neighbors.pairs(small.positions, small.cell, small.pbc, cutoff)[0]) / small.n_atoms
+        record(
+            f"2 G5, ζ {zeta}, {neighbors:.0f} neighbours",
+            small,
+            {
+                "energy and forces, moments": energy_and_forces(small, wide(ByMoments, zeta, cutoff)),
+                "energy and forces, triples": energy_and_forces(small, wide(ByTriples, zeta, cutoff)),
+            },
+        )
     if WATER.is_dir():
         water = mff.io.read_n2p2(WATER, "bohr", "hartree")
         frame = max(

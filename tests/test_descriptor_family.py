@@ -36,6 +36,9 @@ SMOOTH = {  # no jump in the derivatives at the cutoff
     "G4": D.G4(eta=0.05, zeta=3, lam=-1.0, cutoff=CUTOFF, species=SI_SI_O),
     "G4-shift": D.G4(0.4, 1.5, 1.0, CUTOFF, SI_O_O, r_shift=1.1, cutoff_function="exp"),
     "G5": D.G5(eta=0.05, zeta=2, lam=1.0, cutoff=CUTOFF, species=SI_SI_O),
+    "G5-1": D.G5(eta=0.05, zeta=1, lam=-1.0, cutoff=CUTOFF, species=("Si", "Si", "Si"), r_shift=0.5),
+    "G5-3": D.G5(eta=0.05, zeta=3, lam=1.0, cutoff=CUTOFF, species=SI_O_O),
+    "G5-4": D.G5(eta=0.05, zeta=4, lam=-1.0, cutoff=CUTOFF, species=("Si", "Si", "Si")),
     "G5-shift": D.G5(0.4, 0.7, -1.0, CUTOFF, SI_O_O, r_shift=1.1, cutoff_function="tanh3"),
     "G5x": D.G5x(eta1=0.05, eta2=0.4, cos_theta0=-0.3, cutoff=CUTOFF, species=SI_SI_O),
     "Sigmoid": D.Sigmoid(r0=2.2, dr=0.2, cutoff=CUTOFF, species=SI_O),
@@ -93,7 +96,8 @@ def test_values_and_gradients_of_the_reference_kernels(miniff, names):
         def sums(positions):
             return values(dataclasses.replace(structure, positions=positions), nl).sum(axis=1)
 
-        return jax.jacrev(sums)(structure.positions)
+        # One descriptor after the other: all at once take longer to compile.
+        return jax.lax.map(jax.vjp(sums, structure.positions)[1], jnp.eye(len(made)))[0]
 
     ours, gradients = jit(lambda s, n: (jax.vmap(values)(s, n), jax.vmap(slopes)(s, n)))(batch, nl)
     for b, (name, structure) in enumerate(zip(names, structures, strict=True)):
@@ -243,9 +247,13 @@ def test_first_and_second_derivatives_against_central_differences():
     gradient = jit(jax.grad(total))
     numeric = oracles.central_difference(jit(total), structure.positions, 1e-5)
     np.testing.assert_allclose(gradient(structure.positions), numeric, rtol=0, atol=1e-8 * np.abs(numeric).max())
-    numeric = oracles.central_difference(gradient, structure.positions, 1e-5)
-    hessian = jit(jax.hessian(total))(structure.positions)
-    np.testing.assert_allclose(hessian, numeric, rtol=0, atol=1e-6 * np.abs(numeric).max())
+    # A column of the Hessian for each of three directions: all of it takes far longer to compile.
+    turn = jit(lambda r, v: jax.jvp(jax.grad(total), (r,), (v,))[1])
+    for direction in np.random.default_rng(1).normal(size=(3, *structure.positions.shape)):
+        after, before = (gradient(structure.positions + step * direction) for step in (1e-5, -1e-5))
+        numeric = (np.asarray(after) - np.asarray(before)) / 2e-5
+        found = turn(structure.positions, direction)
+        np.testing.assert_allclose(found, numeric, rtol=0, atol=1e-6 * np.abs(numeric).max())
 
 
 def on_a_line():
@@ -275,7 +283,9 @@ def test_values_and_derivatives_are_finite(name):
     ]
     structure = LONELY[name]
     total = weighted_sum(D.DescriptorSet(everything), structure)
-    both = jit(lambda r: (jax.value_and_grad(total)(r), jax.hessian(total)(r)))
+    # What is not finite in the Hessian is not finite in its product with a direction either.
+    direction = jnp.asarray(np.random.default_rng(1).normal(size=structure.positions.shape))
+    both = jit(lambda r: (total(r), jax.jvp(jax.grad(total), (r,), (direction,))))
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(both(structure.positions)))
 
 
@@ -336,11 +346,26 @@ def test_descriptors_that_differ_in_parameters_are_evaluated_together():
 
 
 def test_stored_jacobians_cover_the_family():
-    structure = systems.molecule()
-    ds = D.DescriptorSet(SMOOTH.values())
+    """Against derivatives of all sums, that is through other code than stored Jacobians of products."""
+    structure = systems.two_species()
+    names = ("G2", "G4", "G4-shift", "G5-shift", "G5-3", "WeightedG4", "CompactNarrow", "WeightedCompactWide", "G5x")
+    shared = dataclasses.replace(SMOOTH["G4"], lam=1.0), dataclasses.replace(SMOOTH["G4"], zeta=1.5)
+    ds = D.DescriptorSet([*(SMOOTH[name] for name in names), *shared])
     plain, with_jacobian = (mff.featurize(ds, [structure], jacobian=flag) for flag in (False, True))
     np.testing.assert_allclose(with_jacobian[0], plain[0], rtol=1e-14)
     np.testing.assert_allclose(plain[0], evaluate(ds, structure), rtol=1e-12, atol=1e-15)
+
+    neighbors = ds.neighbor_list(structure)
+    for label in ds.species:
+        environments = neighbors.environments[neighbors.labels.index(label)]
+        stored = with_jacobian.batches[0].species[label]
+
+        def sums(vectors, label=label, environments=environments):
+            return ds.features_of_displacements(label, vectors, environments, neighbors.labels, structure).sum(axis=0)
+
+        slopes = jit(jax.jacrev(sums))(stored.vectors[0])  # [features, rows, columns, 3]
+        expected = np.moveaxis(slopes, 0, 1).reshape(stored.jacobian[0].shape)
+        np.testing.assert_allclose(stored.jacobian[0], expected, rtol=1e-10, atol=1e-12 * np.abs(expected).max())
 
 
 def model_of(descriptors):

@@ -2,6 +2,8 @@
 
 import dataclasses
 import itertools
+import re
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -135,6 +137,22 @@ def test_featurize_equals_the_descriptor_set(descriptors):
         expected = descriptors(frame.structure, descriptors.neighbor_list(frame.structure))
         np.testing.assert_allclose(features[index], expected, rtol=1e-12, atol=1e-14)
     assert features.per_species()["Si"].shape == (data.n_atoms, len(descriptors))
+
+
+def test_featurize_within_a_bound_of_memory(descriptors, capsys):
+    data = mixture()
+    free = mff.featurize(descriptors, data, jacobian=True, progress=True)
+    needed, batches = re.search(r"needs (\S+) GiB, (\d+) batches", capsys.readouterr().err).groups()
+    size = sum(leaf.nbytes for batch in free.batches for leaf in jax.tree.leaves(batch.species))
+    assert size < float(needed) * 2**30 < 6 * size
+    tight = mff.featurize(descriptors, data, jacobian=True, memory=0.8 * float(needed), progress=True)
+    assert int(re.search(r"(\d+) batches", capsys.readouterr().err)[1]) > int(batches)
+    for one, other in zip(free.batches, tight.batches, strict=True):
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-12, atol=1e-14), one.species, other.species)
+    with pytest.raises(MemoryError, match=r"features need \S+ GiB, `memory` allows 1e-06"):
+        mff.featurize(descriptors, data, jacobian=True, memory=1e-6)
+    with pytest.raises(ValueError, match="`memory` must be positive"):
+        mff.featurize(descriptors, data, memory=-1)
 
 
 def test_featurize_two_species_with_absent_ones():

@@ -93,13 +93,17 @@ def sum_over_vectors(formula: PairFunction, vectors: Array, counts: Array, cutof
     The formula gets all distances [rows, columns] at once, so that it may bring along something else per pair.
     """
     r = geometry.norm(vectors)
-    return _sum_over_distances(formula, r, jnp.arange(r.shape[-1]) < counts[:, None], cutoff)
+    return of_pairs(formula, r, counts, cutoff).sum(axis=-1)
 
 
-def _sum_over_distances(formula: PairFunction, r: Array, real: Array, cutoff: float | Array) -> Array:
+def of_pairs(formula: PairFunction, r: Array, counts: Array, cutoff: float | Array) -> Array:
+    """f(r) of the first `counts` [rows] of distances [rows, columns] that are below the cutoff, 0 elsewhere."""
+    return _of_distances(formula, r, jnp.arange(r.shape[-1]) < counts[:, None], cutoff)
+
+
+def _of_distances(formula: PairFunction, r: Array, real: Array, cutoff: float | Array) -> Array:
     inside = real & (r < cutoff)
-    values = formula(jnp.where(inside, r, _harmless(cutoff, r.dtype)))
-    return jnp.where(inside, values, 0).sum(axis=-1)
+    return jnp.where(inside, formula(jnp.where(inside, r, _harmless(cutoff, r.dtype))), 0)
 
 
 def sum_over_triples(
@@ -164,7 +168,7 @@ def angles_of(
 ) -> Angles:
     """The triples that :func:`sum_over_triples` sums over, with L(r_ij) L(r_ik) for each L of `leg_factors`."""
     slots = environments.triples[environments.triple_kinds.index(kind)]
-    needed = slots.counts.max(initial=0) > 0
+    needed = anything(slots.counts)
 
     r = geometry.norm(displacements)
     near = r < cutoff
@@ -198,6 +202,96 @@ def angles_of(
     return apart(needed, combine, *apart(needed, look_up, columns))
 
 
+class AnglesWithSlopes(NamedTuple):
+    """As :class:`Angles`, with what derivatives of products need: [rows, n_triples] each.
+
+    `legs` holds for each L the product P = L(r₁) L(r₂) L(r₃) and its ∂P/∂r / r for each of the three, without r₃
+    where triples are open, all 0 where a triple does not count; `inverse1` and `inverse2` are 1/r₁ and 1/r₂;
+    `turns` is 0 where there is no angle that could change, else 1.
+    """
+
+    cos_theta: Array
+    inverse1: Array
+    inverse2: Array
+    turns: Array
+    legs: list[tuple[Array, Array, Array, Array]]
+
+
+def angles_with_slopes(
+    leg_factors: list[PairFunction],
+    displacements: Array,
+    environments: Environments,
+    kind: tuple[int, int],
+    cutoff: float | Array,
+    closed: bool,
+) -> AnglesWithSlopes:
+    """The triples that :func:`sum_over_triples` sums over, for derivatives that are not differentiated again."""
+    slots = environments.triples[environments.triple_kinds.index(kind)]
+
+    def factors(r: Array, inverse: Array, inside: Array) -> list[tuple[Array, Array]]:
+        """L and L'/r for each L."""
+        safe = jnp.where(inside, r, _harmless(cutoff, r.dtype))
+        both = [jax.jvp(factor, (safe,), (jnp.ones_like(safe),)) for factor in leg_factors]
+        return [(jnp.where(inside, value, 0), jnp.where(inside, slope * inverse, 0)) for value, slope in both]
+
+    r = geometry.norm(displacements)
+    inverse = jnp.where(r > 0, 1 / jnp.where(r > 0, r, 1), 0)
+    columns = [
+        *jnp.moveaxis(displacements, -1, 0),
+        inverse,
+        *(part for both in factors(r, inverse, r < cutoff) for part in both),
+    ]
+    x1, y1, z1, inverse1, *legs1 = (of_column(c, slots.first) for c in columns)
+    x2, y2, z2, inverse2, *legs2 = (of_column(c, slots.second) for c in columns)
+    x, y, z = x2 - x1, y2 - y1, z2 - z1
+    r3 = geometry.root(x * x + y * y + z * z)
+    inside = _real(slots)
+    third = [(jnp.where(inside, 1, 0), jnp.zeros_like(r3))] * len(leg_factors)
+    if closed:
+        third = factors(r3, jnp.where(r3 > 0, 1 / jnp.where(r3 > 0, r3, 1), 0), inside & (r3 < cutoff))
+    away = inside & (inverse1 > 0) & (inverse2 > 0)
+    legs = []
+    for n, (value3, slope3) in enumerate(third):
+        value1, slope1, value2, slope2 = *legs1[2 * n : 2 * n + 2], *legs2[2 * n : 2 * n + 2]
+        both = value1 * value2
+        legs.append((both * value3, slope1 * value2 * value3, value1 * slope2 * value3, both * slope3))
+    return AnglesWithSlopes(
+        jnp.where(away, (x1 * x2 + y1 * y2 + z1 * z2) * inverse1 * inverse2, 0.5),
+        inverse1,
+        inverse2,
+        away.astype(r3.dtype),
+        legs,
+    )
+
+
+def adding_to_legs(
+    displacements: Array, environments: Environments, kind: tuple[int, int]
+) -> Callable[[Array, Array, Array], Array]:
+    """A function of own₁, own₂ and other [rows, n_triples] that adds up, for all triples of one kind,
+
+    D₁ own₁ + D₂ other where the first leg of each has its column, D₂ own₂ + D₁ other where the second has:
+    [rows, n_columns, 3].
+    """
+    slots = environments.triples[environments.triple_kinds.index(kind)]
+    rows, width, _ = displacements.shape
+    # What multiplies an atom's own D, and the components of the other's, side by side.
+    of_column_four = jnp.pad(displacements, ((0, 0), (0, 0), (1, 0))).reshape(-1, 4)
+    first, second = (
+        columns + width * jnp.arange(rows, dtype=columns.dtype)[:, None] for columns in (slots.first, slots.second)
+    )
+    first_four, second_four = (of_column_four.at[flat].get(mode="clip") for flat in (first, second))
+
+    def add(own_first: Array, own_second: Array, other: Array) -> Array:
+        total = jnp.zeros((rows * width, 4), displacements.dtype)
+        for flat, own, others in ((first, own_first, second_four), (second, own_second, first_four)):
+            change = jnp.where(jnp.arange(4) == 0, own[..., None], other[..., None] * others)
+            total = total.at[flat].add(change, mode="drop")
+        total = total.reshape(rows, width, 4)
+        return total[..., :1] * displacements + total[..., 1:]
+
+    return add
+
+
 def apart(needed: Array, function: Callable[..., Any], *arguments: Any) -> Any:
     """``function(*arguments)``, or zeros where it is not `needed`: on CPUs, a program of its own within the larger one.
 
@@ -212,6 +306,17 @@ def apart(needed: Array, function: Callable[..., Any], *arguments: Any) -> Any:
         return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), nothing)
 
     return jax.lax.cond(needed, jax.checkpoint(function), zeros, *arguments)
+
+
+@jax.custom_batching.custom_vmap
+def anything(counts: Array) -> Array:
+    """Whether there is anything to count: under vmap in any of the batch, so that a conditional remains one."""
+    return counts.max(initial=0) > 0
+
+
+@anything.def_vmap
+def _anything_in_a_batch(axis_size: int, in_batched: list[bool], counts: Array) -> tuple[Array, bool]:
+    return anything(counts), False
 
 
 def of_column(values: Array, columns: Array) -> Array:
@@ -312,7 +417,7 @@ def _sum_of_pairs(group: list[Pairs], structure: Structure) -> Rows:
         r = geometry.norm(geometry.displacements(structure, part))
         column = start + jnp.arange(width)
         real = (column >= step * width) & (column < counts)
-        terms = [row.factor * _sum_over_distances(row.formula, r, real, row.cutoff) for row in group]
+        terms = [row.factor * _of_distances(row.formula, r, real, row.cutoff).sum(axis=-1) for row in group]
         return functools.reduce(jnp.add, terms)
 
     return Rows(environments.centers, some(0) if n_steps == 1 else _sum_of_steps(some, jnp.arange(n_steps)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import ClassVar
 
 import jax.numpy as jnp
@@ -97,6 +98,20 @@ class Product(Angular):
     Products are evaluated together: a factor that several of them have in common is computed once
     (`products.py`).
     """
+
+    @property
+    def needs(self) -> Needs:
+        """Pairs alone, where moments serve."""
+        return super().needs if self.degree is None else Needs(self.cutoff)
+
+    @property
+    def degree(self) -> int | None:
+        """The degree of A where it is a polynomial that is best evaluated through moments (`moments.py`), else None."""
+        return None
+
+    def coefficients(self) -> Sequence[float | Array]:
+        """Of A in powers of cos θ, lowest first; asked for where there is a degree."""
+        raise NotImplementedError
 
     def leg(self, r: Array) -> Array:
         """L(r)."""

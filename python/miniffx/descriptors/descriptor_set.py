@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from functools import partial
 
 import jax
@@ -20,7 +20,9 @@ from miniffx.structure import Structure
 class DescriptorSet:
     """Descriptors in a fixed order; those of one centre species are the features of its atoms.
 
-    Descriptors of one formula that differ only in parameters are evaluated together.
+    Descriptors of one formula that differ only in parameters are evaluated together. Sets of equal descriptors are
+    equal, so that one can be a static argument of a jitted function: what its descriptors have in common is then
+    computed once. As an argument that is traced, all its numbers may differ, and each descriptor is computed alone.
 
     >>> import miniffx as mff
     >>> D = mff.descriptors
@@ -37,6 +39,16 @@ class DescriptorSet:
         if not descriptors:
             raise ValueError("`descriptors` must hold at least one descriptor, got none")
         object.__setattr__(self, "descriptors", descriptors)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, DescriptorSet) and self._identity() == other._identity()
+
+    def __hash__(self) -> int:
+        return hash(self._identity())
+
+    def _identity(self) -> Hashable:
+        leaves, structure = jax.tree.flatten(self.descriptors)
+        return structure, tuple(map(products.identity, leaves))
 
     def __len__(self) -> int:
         return len(self.descriptors)
@@ -108,14 +120,7 @@ class DescriptorSet:
         structure: Structure,
     ) -> Array:
         """As :meth:`features`, as a function of the displacements [rows, n_columns, 3]."""
-        originals = self.of(label)
-        descriptors = mapping.cast(originals, structure)
-        members = [
-            products.Member(index, original, descriptor)
-            for index, (original, descriptor) in enumerate(zip(originals, descriptors, strict=True))
-            if isinstance(original, Product) and isinstance(descriptor, Product)
-        ]
-        groups = _groups({n: d for n, d in enumerate(descriptors) if not isinstance(d, Product)})
+        members, groups = self._members(label, structure, lambda product: True)
 
         def of_rows(displacements: Array, environments: Environments) -> Array:
             columns = products.sums(members, displacements, environments, labels)
@@ -135,15 +140,33 @@ class DescriptorSet:
         structure: Structure,
     ) -> Array:
         """∂G/∂D [rows, len(of(label)), n_columns, 3] in 1/Å: the features of a row depend on its own D only."""
-        columns: dict[int, Array] = {}
-        for indices, group in _groups(dict(enumerate(mapping.cast(self.of(label), structure)))):
+        members, groups = self._members(label, structure, lambda product: product.degree is None)
 
+        def of_rows(displacements: Array, environments: Environments) -> Array:
             def total(vectors: Array, one: Descriptor) -> Array:
                 return _evaluate(one, vectors, environments, labels).sum()
 
-            slopes = jax.vmap(jax.grad(total), in_axes=(None, 0), axis_size=len(indices))(displacements, group)
-            columns.update(zip(indices, slopes, strict=True))
-        return jnp.stack([columns[index] for index in range(len(columns))], axis=1)
+            columns = products.jacobians(members, displacements, environments, labels)
+            for indices, group in groups:
+                slopes = jax.vmap(jax.grad(total), in_axes=(None, 0), axis_size=len(indices))(displacements, group)
+                columns.update(zip(indices, slopes, strict=True))
+            return jnp.stack([columns[index] for index in range(len(columns))], axis=1)
+
+        return mapping.in_blocks(of_rows, displacements, environments)
+
+    def _members(
+        self, label: str, structure: Structure, together: Callable[[Product], bool]
+    ) -> tuple[list[products.Member], list[tuple[list[int], Descriptor]]]:
+        """The products that are evaluated `together`, and the rest of the descriptors in groups."""
+        originals = self.of(label)
+        descriptors = mapping.cast(originals, structure)
+        members = [
+            products.Member(index, original, descriptor)
+            for index, (original, descriptor) in enumerate(zip(originals, descriptors, strict=True))
+            if isinstance(original, Product) and together(original)
+        ]
+        places = {member.place for member in members}
+        return members, _groups({n: d for n, d in enumerate(descriptors) if n not in places})
 
 
 def _groups(descriptors: dict[int, Descriptor]) -> list[tuple[list[int], Descriptor]]:
@@ -161,4 +184,6 @@ def _evaluate(
     descriptor: Descriptor, displacements: Array, environments: Environments, labels: tuple[str, ...]
 ) -> Array:
     """[rows] values of one descriptor."""
+    if isinstance(descriptor, Product):
+        return products.sums([products.Member(0, descriptor, descriptor)], displacements, environments, labels)[0]
     return descriptor.sums(displacements, environments, labels)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import jax.numpy as jnp
 
 from miniffx import _checks
@@ -15,7 +17,8 @@ from miniffx.neighbors import Array
 class G5(Screened, Product):
     """G_i = 2^(1−ζ) Σ_{j<k} (1 + λ cos θ)^ζ exp(−η ((r_ij − r_s)² + (r_ik − r_s)²)) f_c(r_ij) f_c(r_ik).
 
-    Unlike G4 it does not ask how far the neighbours are from each other. Each unordered pair of them counts once.
+    Unlike G4 it does not ask how far the neighbours are from each other. Each unordered pair of them counts once. Small
+    whole ζ take a time that grows with the number of neighbours, not with its square (`moments.py`).
 
     Source: J. Behler, J. Chem. Phys. 134, 074106 (2011), doi:10.1063/1.3553717, equation 9; n2p2's type 9, from which
     the shift r_s comes.
@@ -47,6 +50,16 @@ class G5(Screened, Product):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "zeta", _checks.positive("zeta", self.zeta))
+
+    @property
+    def degree(self) -> int | None:
+        """ζ where it is a whole number up to 4, which moments take less time for than triples."""
+        return int(self.zeta) if self.zeta in (1, 2, 3, 4) else None
+
+    def coefficients(self) -> list[float | Array]:
+        """Of 2^(1−ζ) (1 + λ cos θ)^ζ in powers of cos θ."""
+        zeta = int(self.zeta)
+        return [2.0 ** (1 - zeta) * math.comb(zeta, p) * self.lam**p for p in range(zeta + 1)]
 
     def leg(self, r: Array) -> Array:
         """exp(−η (r − r_s)²) f_c(r)."""

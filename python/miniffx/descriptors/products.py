@@ -1,7 +1,8 @@
 """Angular descriptors that are products, evaluated together: what several of them have in common is computed once.
 
 A triple costs one exponential for each pair of (η, r_s), a few multiplications for each (λ, ζ), and one
-multiplication for each descriptor, whatever the number of descriptors that share these.
+multiplication for each descriptor, whatever the number of descriptors that share these. Those whose angle is a
+polynomial visit no triple (`moments.py`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from miniffx import _checks, mapping
+from miniffx.descriptors import moments
 from miniffx.descriptors.descriptor import Product
 from miniffx.neighbors import Array, Environments
 
@@ -35,19 +37,29 @@ def sums(
     members: Sequence[Member], displacements: Array, environments: Environments, labels: tuple[str, ...]
 ) -> dict[int, Array]:
     """{place: [rows]} of all members, as each one's own :meth:`Descriptor.sums` would give it."""
-    together: dict[tuple[Any, ...], list[tuple[Member, Any]]] = {}
     result = {member.place: jnp.zeros(displacements.shape[0], displacements.dtype) for member in members}
-    for member in members:
-        descriptor = member.descriptor
-        for kind, weight in descriptor.kinds(labels):
-            key = (kind, descriptor.cutoff, descriptor.closed)
-            together.setdefault(key, []).append((member, weight))
-    for (kind, cutoff, closed), weighted in together.items():
+    for (kind, cutoff, closed, by_triples), weighted in _together(members, labels).items():
         group = [member for member, _ in weighted]
-        values = _sums_of_kind(group, displacements, environments, kind, cutoff, closed)
+        if by_triples:
+            values = _sums_of_kind(group, displacements, environments, kind, cutoff, closed)
+        else:
+            values = _sums_by_moments(group, displacements, environments, kind, cutoff)
         for (member, weight), value in zip(weighted, values, strict=True):
             result[member.place] = result[member.place] + weight * value
     return result
+
+
+def _together(
+    members: Sequence[Member], labels: tuple[str, ...]
+) -> dict[tuple[tuple[int, int], float, bool, bool], list[tuple[Member, float | Array]]]:
+    """Members and weights for each (kind of triples, cutoff, whether closed, whether triples are visited)."""
+    together: dict[tuple[tuple[int, int], float, bool, bool], list[tuple[Member, float | Array]]] = {}
+    for member in members:
+        descriptor = member.descriptor
+        for kind, weight in descriptor.kinds(labels):
+            key = (kind, descriptor.cutoff, descriptor.closed, descriptor.degree is None)
+            together.setdefault(key, []).append((member, weight))
+    return together
 
 
 def _sums_of_kind(
@@ -63,7 +75,7 @@ def _sums_of_kind(
     angles, angle_of = _distinct(group, "angle")
     triples = mapping.angles_of(legs, displacements, environments, kind, cutoff, closed)
 
-    needed = environments.triples[environments.triple_kinds.index(kind)].counts.max(initial=0) > 0
+    needed = mapping.anything(environments.triples[environments.triple_kinds.index(kind)].counts)
 
     def with_third_side(r3: Array, both_legs: list[Array]) -> list[Array]:
         return [both * leg(r3) for both, leg in zip(both_legs, legs, strict=True)]
@@ -76,6 +88,80 @@ def _sums_of_kind(
     if closed:
         weights = mapping.apart(needed, with_third_side, triples.r3, weights)
     return list(mapping.apart(needed, with_angles, triples.cos_theta, weights))
+
+
+def jacobians(
+    members: Sequence[Member], displacements: Array, environments: Environments, labels: tuple[str, ...]
+) -> dict[int, Array]:
+    """{place: ∂G/∂D [rows, n_columns, 3]} of all members, of which none has a degree."""
+    result = {member.place: jnp.zeros_like(displacements) for member in members}
+    for (kind, cutoff, closed, _), weighted in _together(members, labels).items():
+        group = [member for member, _ in weighted]
+        slopes = _jacobians_of_kind(group, displacements, environments, kind, cutoff, closed)
+        for (member, weight), slope in zip(weighted, slopes, strict=True):
+            result[member.place] = result[member.place] + weight * slope
+    return result
+
+
+def _jacobians_of_kind(
+    group: Sequence[Member],
+    displacements: Array,
+    environments: Environments,
+    kind: tuple[int, int],
+    cutoff: float,
+    closed: bool,
+) -> Array:
+    """[len(group), rows, n_columns, 3].
+
+    With P = L(r₁) L(r₂) L(r₃) and legs D₁ and D₂, a term A P of one triple changes with D₁ by
+
+        D₁ [A (∂P/∂r₁ / r₁ + ∂P/∂r₃ / r₃) − A' P cos θ / r₁²] + D₂ [A' P / (r₁ r₂) − A ∂P/∂r₃ / r₃],
+
+    and with D₂ likewise. What multiplies an atom's own D is summed before it is multiplied.
+    """
+    legs, leg_of = _distinct(group, "leg")
+    angles, angle_of = _distinct(group, "angle")
+    triples = mapping.angles_with_slopes(legs, displacements, environments, kind, cutoff, closed)
+    of_angle = [jax.jvp(angle, (triples.cos_theta,), (jnp.ones_like(triples.cos_theta),)) for angle in angles]
+    angle_values, angle_slopes = (jnp.stack(parts) for parts in zip(*of_angle, strict=True))
+    of_legs = [jnp.stack(parts) for parts in zip(*triples.legs, strict=True)]
+
+    add_to_legs = mapping.adding_to_legs(displacements, environments, kind)
+    needed = mapping.anything(environments.triples[environments.triple_kinds.index(kind)].counts)
+
+    def factors(m: Array, k: Array) -> tuple[Array, Array, Array]:
+        product, first, second, third = (part[m] for part in of_legs)
+        angle, slope = angle_values[k], angle_slopes[k] * product * triples.turns
+        own_first = angle * (first + third) - slope * triples.cos_theta * triples.inverse1**2
+        own_second = angle * (second + third) - slope * triples.cos_theta * triples.inverse2**2
+        other = slope * triples.inverse1 * triples.inverse2 - angle * third
+        return own_first, own_second, other
+
+    def one(which: tuple[Array, Array]) -> Array:
+        return add_to_legs(*mapping.apart(needed, factors, *which))
+
+    return jax.lax.map(one, (jnp.asarray(leg_of), jnp.asarray(angle_of)))
+
+
+def _sums_by_moments(
+    group: Sequence[Member], displacements: Array, environments: Environments, kind: tuple[int, int], cutoff: float
+) -> list[Array]:
+    """As :func:`_sums_of_kind`, of open triples."""
+    legs, leg_of = _distinct(group, "leg")
+    degree = [0] * len(legs)
+    for member, m in zip(group, leg_of, strict=True):
+        degree[m] = max(degree[m], member.original.degree or 0)
+    of_species = {
+        b: [
+            moments.moments(leg, p, displacements, environments, b, cutoff) for leg, p in zip(legs, degree, strict=True)
+        ]
+        for b in set(kind)
+    }
+    first, second = (of_species[b] for b in kind)
+    return [
+        moments.sum_over_pairs_of_neighbors(member.descriptor.coefficients(), first[m], second[m])
+        for member, m in zip(group, leg_of, strict=True)
+    ]
 
 
 def _distinct(group: Sequence[Member], name: str) -> tuple[list[Factor], list[int]]:
@@ -108,11 +194,11 @@ class _Reading:
         if isinstance(of_class, types.FunctionType):
             return types.MethodType(of_class, self)
         value = getattr(self.descriptor, name)
-        self.fields[name] = _identity(value)
+        self.fields[name] = identity(value)
         return value
 
 
-def _identity(value: Any) -> Hashable:
+def identity(value: Any) -> Hashable:
     """Equal for equal numbers. An array inside jit is equal to itself only, so that each has its own derivative."""
     if isinstance(value, (int, float, str, bool)):
         return (type(value).__name__, value)

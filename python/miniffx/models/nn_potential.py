@@ -45,14 +45,14 @@ class NNPotential(Energy):
     An energy function like any other: ``model(structure, neighbors)`` in eV.
 
     Attributes:
-        descriptors: the features.
+        descriptors: the features (static: as the widths of the layers, they are not what the model learns).
         networks: one MLP per species.
         scaling: feature and energy scaling, set by training; None before.
         species: the labels that the model knows, sorted (static).
         histograms: of the features in the training set, set by training; None before.
     """
 
-    descriptors: DescriptorSet
+    descriptors: DescriptorSet = static()
     networks: tuple[MLP, ...]
     scaling: Scaling | None
     species: tuple[str, ...] = static()

@@ -17,6 +17,30 @@ from miniffx.structure import Array, Structure
 
 def build(structure: Structure, request: Request, minimum: Capacity | None) -> tuple[tuple[Environments, ...], Array]:
     """Find pairs, choose capacities, fill: for one structure or a batch. NumPy arrays; overflow is False."""
+    found, capacity = search(structure, request, minimum)
+    kinds = request.kinds(structure.labels)
+    filled = []
+    for pairs_of, s in found:
+        centers = []
+        for a, rows in enumerate(capacity.rows):
+            atoms = np.flatnonzero(s == a)
+            centers.append(np.concatenate([atoms, np.full(rows - len(atoms), structure.n_atoms)]).astype(np.int32))
+        rows_of, slots_of, overflow = fill(pairs_of, s, centers, capacity, request, structure.labels)
+        assert not overflow
+        filled.append((environments_from(centers, rows_of, slots_of, capacity, kinds), overflow))
+    if structure.positions.ndim == 2:
+        return filled[0]
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *filled)
+
+
+def search(
+    structure: Structure, request: Request, minimum: Capacity | None
+) -> tuple[list[tuple[Any, np.ndarray]], Capacity]:
+    """What is within reach in each structure, with its species; and the capacity that holds all of it.
+
+    Raises:
+        ValueError: inside jit; a minimum for other species or triples.
+    """
     if _checks.is_traced(structure):
         raise ValueError("a neighbour list must be made outside jit, where sizes are known; inside, use `update`")
     batched = structure.positions.ndim == 3
@@ -37,7 +61,7 @@ def build(structure: Structure, request: Request, minimum: Capacity | None) -> t
         most_pairs, most_triples = _core.count_rows(
             pairs_of, np.ascontiguousarray(s, np.int32), n_species, request.triple_reach, request.closed, kind_array
         )
-        found.append(pairs_of)
+        found.append((pairs_of, s))
         n_rows = np.maximum(n_rows, np.bincount(s[s >= 0], minlength=n_species))
         pair_max, triple_max = np.maximum(pair_max, most_pairs), np.maximum(triple_max, most_triples)
 
@@ -54,16 +78,7 @@ def build(structure: Structure, request: Request, minimum: Capacity | None) -> t
             raise ValueError(f"`capacity` must be for {n_species} species and the same triples, got {minimum}")
         capacity = capacity.union(minimum)
 
-    filled = []
-    for pairs_of, s in zip(found, species, strict=True):
-        centers = []
-        for a, rows in enumerate(capacity.rows):
-            atoms = np.flatnonzero(s == a)
-            centers.append(np.concatenate([atoms, np.full(rows - len(atoms), structure.n_atoms)]).astype(np.int32))
-        rows_of, slots_of, overflow = fill(pairs_of, s, centers, capacity, request, labels)
-        assert not overflow
-        filled.append((environments_from(centers, rows_of, slots_of, capacity, kinds), overflow))
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *filled) if batched else filled[0]
+    return found, capacity
 
 
 def find(positions: np.ndarray, cell: np.ndarray, species: np.ndarray, pbc: Any, request: Request) -> Any:

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from miniffx import _checks
+from miniffx.neighbors.build import search
 from miniffx.neighbors.capacity import Capacity
 from miniffx.neighbors.neighbor_list import NeighborList, make_list
 from miniffx.neighbors.request import Request
@@ -51,12 +52,18 @@ class Needs:
         self, structure: Structure, skin: float = 0.0, capacity: Capacity | None = None
     ) -> NeighborList:
         """As :meth:`neighbor_list`, with NumPy arrays as leaves: for batches that go to the device in parts."""
+        return make_list(structure, self._request(skin), minimum=capacity)
+
+    def capacity(self, structure: Structure) -> Capacity:
+        """The padded sizes that :meth:`neighbor_list` would choose."""
+        return search(structure, self._request(0.0), None)[1]
+
+    def _request(self, skin: float) -> Request:
         reach = max(float(np.max(self.cutoff)), float(np.max(self.triple_cutoff or 0.0)))
-        request = Request(
+        return Request(
             cutoff=reach if reach > 0 else 1.0,  # an energy that reads no pairs takes a list all the same
             triple_cutoff=None if self.triple_cutoff is None else float(np.max(self.triple_cutoff)),
             closed=self.closed,
             triple_species=self.triple_species,
             skin=_checks.non_negative("skin", skin),
         )
-        return make_list(structure, request, minimum=capacity)

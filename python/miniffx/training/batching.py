@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import numpy as np
 
-from miniffx.neighbors import Needs, NeighborList, bucket
+from miniffx.neighbors import Capacity, Needs, NeighborList, bucket
 from miniffx.structure import Structure, stack
 
 # Atoms per compiled call. On CPUs, few enough that what is computed stays in the cache; elsewhere, enough to keep
@@ -18,32 +20,67 @@ CHUNK_ATOMS = {"cpu": 512}
 CHUNK_ATOMS_ELSEWHERE = 16384
 
 
-def padded_groups(
-    structures: Sequence[Structure], labels: tuple[str, ...], needs: Needs
-) -> Iterator[tuple[list[int], Structure, NeighborList]]:
-    """Structures of similar size stacked, with their neighbour lists; all leaves are NumPy arrays.
+@dataclass(frozen=True)
+class Group:
+    """Structures of similar size that are padded alike.
 
-    Yields:
-        (indices, batch, neighbors): which structures, and these with a leading batch axis.
+    Attributes:
+        indices: which structures these are.
+        structures: they, with all labels of the data set.
+        n_atoms: rows of a padded structure.
+        needs: of their lists.
+        capacity: of their lists.
     """
+
+    indices: list[int]
+    structures: list[Structure]
+    n_atoms: int
+    needs: Needs
+    capacity: Capacity
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Of all structures."""
+        return self.structures[0].labels
+
+    @property
+    def list_bytes(self) -> int:
+        """What the neighbour list of one structure takes: an index and a shift per pair, two columns per triple."""
+        shapes = zip(self.capacity.rows, self.capacity.columns, self.capacity.triples, strict=True)
+        return sum(rows * (16 * columns[-1] + 8 * sum(triples)) for rows, columns, triples in shapes)
+
+    @property
+    def at_once(self) -> int:
+        """How many structures a device should get at a time."""
+        atoms = CHUNK_ATOMS.get(jax.default_backend(), CHUNK_ATOMS_ELSEWHERE)
+        return min(len(self), max(1, atoms // max(self.n_atoms, 1)))
+
+    def parts(self, size: int) -> Iterator[tuple[Structure, NeighborList, int]]:
+        """(batch, neighbors, how many of them count) of always so many structures; leaves are NumPy arrays.
+
+        The last part repeats structures, so that it runs through the same program.
+        """
+        for start in range(0, len(self), size):
+            take = np.minimum(np.arange(start, start + size), len(self) - 1)
+            batch = stack([self.structures[index] for index in take], n_atoms=self.n_atoms)
+            neighbors = self.needs.host_neighbor_list(batch, capacity=self.capacity)
+            yield batch, neighbors, min(size, len(self) - start)
+
+
+def padded_groups(structures: Sequence[Structure], labels: tuple[str, ...], needs: Needs) -> list[Group]:
+    """Structures of similar size together, with the capacity that the lists of all of them need."""
     sizes = [structure.n_atoms for structure in structures]
+    groups = []
     for indices in group_by_size(sizes, [structure.pbc for structure in structures]):
-        group = [dataclasses.replace(structures[i], charges=None).relabel(labels) for i in indices]
-        batch = stack(group, n_atoms=bucket(max(structure.n_atoms for structure in group)))
-        yield indices, batch, needs.host_neighbor_list(batch)
-
-
-def in_chunks(batch: Structure, neighbors: NeighborList) -> Iterator[tuple[tuple[Structure, NeighborList], int]]:
-    """Parts of a batch of always the same size, and how many structures of each count.
-
-    The last part repeats structures, so that it runs through the same program.
-    """
-    n_structures = batch.positions.shape[0]
-    size = max(1, CHUNK_ATOMS.get(jax.default_backend(), CHUNK_ATOMS_ELSEWHERE) // max(batch.n_atoms, 1))
-    for start in range(0, n_structures, size):
-        take = np.minimum(np.arange(start, start + size), n_structures - 1)
-        part: Any = jax.tree.map(lambda leaf, take=take: np.asarray(leaf)[take], (batch, neighbors))
-        yield part, min(size, n_structures - start)
+        members = [dataclasses.replace(structures[i], charges=None).relabel(labels) for i in indices]
+        n_atoms = bucket(max(structure.n_atoms for structure in members))
+        padded = (stack([structure], n_atoms=n_atoms) for structure in members)
+        capacity = functools.reduce(Capacity.union, map(needs.capacity, padded))
+        groups.append(Group(indices, members, n_atoms, needs, capacity))
+    return groups
 
 
 def group_by_size(sizes: Sequence[int], kinds: Sequence[Any]) -> list[list[int]]:

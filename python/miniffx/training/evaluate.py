@@ -15,7 +15,7 @@ from miniffx.models import Committee, NNPotential
 from miniffx.neighbors import Array, NeighborList
 from miniffx.potentials import Energy
 from miniffx.structure import Structure
-from miniffx.training.batching import in_chunks, padded_groups
+from miniffx.training.batching import padded_groups
 from miniffx.training.dataset import Dataset
 
 
@@ -160,11 +160,11 @@ def predict(energy: Any, data: Dataset) -> tuple[np.ndarray, list[np.ndarray]]:
     frames = [frame.structure for frame in data]
     energies = np.zeros(len(frames))
     forces: list[np.ndarray] = [np.zeros((frame.n_atoms, 3)) for frame in frames]
-    for indices, batch, neighbors in padded_groups(frames, data.species, energy.needs):
+    for group in padded_groups(frames, data.species, energy.needs):
         done = 0
-        for part, keep in in_chunks(batch, neighbors):
-            some_energies, some_forces = map(np.asarray, _batched(energy, *part))
-            for row, index in enumerate(indices[done : done + keep]):
+        for batch, neighbors, keep in group.parts(group.at_once):
+            some_energies, some_forces = map(np.asarray, _batched(energy, batch, neighbors))
+            for row, index in enumerate(group.indices[done : done + keep]):
                 energies[index] = some_energies[row]
                 forces[index] = some_forces[row, : frames[index].n_atoms].astype(np.float64)
             done += keep

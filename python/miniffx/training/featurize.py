@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -10,13 +11,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from tqdm import tqdm
 
-from miniffx import geometry, mapping
+from miniffx import _checks, geometry, mapping
 from miniffx._pytree import pytree
 from miniffx.descriptors import DescriptorSet
 from miniffx.neighbors import Array, NeighborList
 from miniffx.structure import Structure
-from miniffx.training.batching import in_chunks, padded_groups
+from miniffx.training.batching import Group, padded_groups
 
 
 @pytree
@@ -95,17 +97,32 @@ class Features:
         return {label: np.concatenate(parts) for label, parts in rows.items()}
 
 
-def featurize(descriptors: DescriptorSet, structures: Iterable[Any], jacobian: bool = False) -> Features:
-    """The descriptors of a whole data set at once, batched and vmapped on the default device.
+def featurize(
+    descriptors: DescriptorSet,
+    structures: Iterable[Any],
+    jacobian: bool = False,
+    *,
+    memory: float | None = None,
+    progress: bool = False,
+) -> Features:
+    """The descriptors of a whole data set at once, batched, on the default device.
+
+    Structures of similar size are padded alike and go through one compiled program, some at a time. How much memory
+    the results and the work on them need is known before the first descriptor is computed.
 
     Args:
         descriptors: the set.
         structures: Structures or frames, of any sizes and species.
         jacobian: whether to compute the derivatives in the neighbours' displacements too. They need
             n_descriptors × n_neighbors × 3 numbers per atom.
+        memory: a bound in GiB on results and work together. The fewer GiB, the fewer structures at a time.
+        progress: show what is needed, and a progress bar.
 
     Returns:
         Features; ``features[i]`` is what ``descriptors(structures[i], …)`` returns.
+
+    Raises:
+        MemoryError: the results, with one structure at a time, would exceed `memory`.
 
     >>> import miniffx as mff
     >>> D = mff.descriptors
@@ -118,47 +135,79 @@ def featurize(descriptors: DescriptorSet, structures: Iterable[Any], jacobian: b
     if not frames:
         raise ValueError("`structures` must hold at least one structure, got none")
     labels = tuple(sorted({*descriptors.species, *(label for frame in frames for label in frame.labels)}))
-    batches = []
-    for indices, batch, neighbors in padded_groups(frames, labels, descriptors.needs):
-        parts = [
-            jax.tree.map(lambda leaf, keep=keep: leaf[:keep], _features(descriptors, *part, jacobian))
-            for part, keep in in_chunks(batch, neighbors)
-        ]
-        species = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
-        batches.append(FeatureBatch(np.asarray(indices), batch.n_atoms, species))
+    groups = padded_groups(frames, labels, descriptors.needs)
+    dtype = jnp.result_type(*(frame.positions.dtype for frame in frames))
+    # Of a group whose results are put together from those of its parts, both are there for a moment.
+    kept = [_bytes(descriptors, group, jacobian, dtype) for group in groups]
+    results = sum(one * len(group) for one, group in zip(kept, groups, strict=True))
+    results += max(one * len(group) for one, group in zip(kept, groups, strict=True))
+    works = [one + group.list_bytes for one, group in zip(kept, groups, strict=True)]
+    sizes = [group.at_once for group in groups]
+    if memory is not None:
+        bound = _checks.positive("memory", memory) * 2**30
+        if results + max(works) > bound:
+            raise MemoryError(f"features need {(results + max(works)) / 2**30:.3g} GiB, `memory` allows {memory:g}")
+        sizes = [min(size, int((bound - results) // work)) for size, work in zip(sizes, works, strict=True)]
+    n_batches = sum(-(-len(group) // size) for group, size in zip(groups, sizes, strict=True))
+    needed = results + max(size * work for size, work in zip(sizes, works, strict=True))
+    with tqdm(total=len(frames), disable=not progress, unit="structure", dynamic_ncols=True) as bar:
+        if progress:
+            bar.write(f"needs {needed / 2**30:.2g} GiB, {n_batches} batches", file=sys.stderr)
+        batches = []
+        for group, size in zip(groups, sizes, strict=True):
+            parts = []
+            for batch, neighbors, keep in group.parts(size):
+                features = _features(descriptors, batch, neighbors, jacobian)
+                parts.append(jax.tree.map(lambda leaf, keep=keep: leaf[:keep], features))
+                jax.block_until_ready(parts[-2:-1])  # lists are made while the device works, and not far ahead
+                bar.update(keep)
+            species = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
+            batches.append(FeatureBatch(np.asarray(group.indices), group.n_atoms, species))
     return Features(tuple(batches), tuple(frame.n_atoms for frame in frames), descriptors.n_descriptors)
 
 
-@partial(jax.jit, static_argnums=3)
-@partial(jax.vmap, in_axes=(None, 0, 0, None))
+def _bytes(descriptors: DescriptorSet, group: Group, jacobian: bool, dtype: Any) -> int:
+    """What is kept of one structure of a group."""
+    total = 0
+    number = np.dtype(dtype).itemsize
+    for label, rows, columns in zip(group.labels, group.capacity.rows, group.capacity.columns, strict=True):
+        if width := len(descriptors.of(label)):
+            total += rows * (4 + number * width)
+            if jacobian:
+                total += rows * columns[-1] * (4 + 3 * number * (1 + width))
+    return total
+
+
+@partial(jax.jit, static_argnums=(0, 3))
 def _features(
-    descriptors: DescriptorSet, structure: Structure, neighbors: NeighborList, jacobian: bool
+    descriptors: DescriptorSet, structures: Structure, neighbors: NeighborList, jacobian: bool
 ) -> dict[str, SpeciesFeatures]:
-    """The features of one structure, per species."""
+    """The features of a batch, per species."""
     result = {}
-    guard = descriptors.guard(structure, neighbors)
+    guard = jax.vmap(descriptors.guard)(structures, neighbors)[:, None, None]
     for label, environments in zip(neighbors.labels, neighbors.environments, strict=True):
         if not descriptors.of(label):
             continue
-        vectors = geometry.displacements(structure, environments)
-        evaluate = partial(
-            descriptors.features_of_displacements,
-            label,
-            environments=environments,
-            labels=neighbors.labels,
-            structure=structure,
-        )
-        real = mapping.row_mask(environments, structure)
-        values = jnp.where(real[:, None], evaluate(vectors), 0)
+        batch = environments.centers.shape
+        vectors = jax.vmap(geometry.displacements)(structures, environments)
+        # A row depends on no other: those of all structures are as those of one.
+        flat, rows = _rows((vectors, environments))
+        real = jax.vmap(mapping.row_mask)(environments, structures)
+        values = descriptors.features_of_displacements(label, flat, rows, neighbors.labels, structures)
         slopes = None
         if jacobian:
-            slopes = descriptors.jacobian(label, vectors, environments, neighbors.labels, structure)
-            slopes = slopes.reshape(*slopes.shape[:2], -1) * guard
+            slopes = descriptors.jacobian(label, flat, rows, neighbors.labels, structures)
+            slopes = slopes.reshape(*batch, slopes.shape[1], 3 * slopes.shape[2]) * guard[..., None]
         result[label] = SpeciesFeatures(
             centers=environments.centers,
-            values=values * guard,
+            values=jnp.where(real[..., None], values.reshape(*batch, values.shape[-1]), 0) * guard,
             neighbors=environments.neighbors if jacobian else None,
             vectors=vectors if jacobian else None,
             jacobian=slopes,
         )
     return result
+
+
+def _rows(tree: Any) -> Any:
+    """The two leading axes of every leaf in one."""
+    return jax.tree.map(lambda leaf: leaf.reshape(leaf.shape[0] * leaf.shape[1], *leaf.shape[2:]), tree)
