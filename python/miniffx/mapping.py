@@ -103,7 +103,7 @@ def of_pairs(formula: PairFunction, r: Array, counts: Array, cutoff: float | Arr
 
 def _of_distances(formula: PairFunction, r: Array, real: Array, cutoff: float | Array) -> Array:
     inside = real & (r < cutoff)
-    return jnp.where(inside, formula(jnp.where(inside, r, _harmless(cutoff, r.dtype))), 0)
+    return jnp.where(inside, formula(jnp.where(inside, r, harmless(cutoff, r.dtype))), 0)
 
 
 def sum_over_triples(
@@ -135,188 +135,15 @@ def sum_over_triples(
         geometry.root(x * x + y * y + z * z)
         for x, y, z in (first, second, [b - a for a, b in zip(first, second, strict=True)])
     )
-    inside = _real(slots) & (r1 < cutoff) & (r2 < cutoff)
+    inside = real_triples(slots) & (r1 < cutoff) & (r2 < cutoff)
     if closed:
         inside &= r3 < cutoff
     # Masked entries become an equilateral triangle; atoms on top of the centre have no angle, and get this one too.
     away = inside & (r1 > 0) & (r2 > 0)
     dot = jnp.where(away, sum(a * b for a, b in zip(first, second, strict=True)), 0.5)
     cos_theta = dot / (jnp.where(away, r1, 1) * jnp.where(away, r2, 1))
-    r1, r2, r3 = (jnp.where(inside, r, _harmless(cutoff, r.dtype)) for r in (r1, r2, r3))
+    r1, r2, r3 = (jnp.where(inside, r, harmless(cutoff, r.dtype)) for r in (r1, r2, r3))
     return jnp.where(inside, formula(r1, r2, r3, cos_theta), 0).sum(axis=-1)
-
-
-class Angles(NamedTuple):
-    """The triples of one kind, [rows, n_triples] each.
-
-    `r3` (Å) is the side opposite the centre, `cos_theta` the cosine there, both harmless where the triple does not
-    count; `legs` are products of two legs' factors, 0 there.
-    """
-
-    r3: Array
-    cos_theta: Array
-    legs: list[Array]
-
-
-def angles_of(
-    leg_factors: list[PairFunction],
-    displacements: Array,
-    environments: Environments,
-    kind: tuple[int, int],
-    cutoff: float | Array,
-    closed: bool,
-) -> Angles:
-    """The triples that :func:`sum_over_triples` sums over, with L(r_ij) L(r_ik) for each L of `leg_factors`."""
-    slots = environments.triples[environments.triple_kinds.index(kind)]
-    needed = anything(slots.counts)
-
-    r = geometry.norm(displacements)
-    near = r < cutoff
-    safe = jnp.where(near, r, _harmless(cutoff, r.dtype))
-    columns = [
-        *jnp.moveaxis(displacements, -1, 0),
-        jnp.where(r > 0, 1 / jnp.where(r > 0, r, 1), 0),
-        *(jnp.where(near, factor(safe), 0) for factor in leg_factors),
-    ]
-
-    def look_up(columns: list[Array]) -> tuple[list[Array], list[Array]]:
-        return [of_column(c, slots.first) for c in columns], [of_column(c, slots.second) for c in columns]
-
-    def combine(one: list[Array], two: list[Array]) -> Angles:
-        x1, y1, z1, inverse1, *legs1 = one
-        x2, y2, z2, inverse2, *legs2 = two
-        x, y, z = x2 - x1, y2 - y1, z2 - z1
-        r3 = geometry.root(x * x + y * y + z * z)
-        inside = _real(slots)
-        if closed:
-            inside &= r3 < cutoff
-        # Atoms on top of the centre have no angle, and get that of an equilateral triangle, as masked ones do.
-        away = inside & (inverse1 > 0) & (inverse2 > 0)
-        cos_theta = jnp.where(away, (x1 * x2 + y1 * y2 + z1 * z2) * inverse1 * inverse2, 0.5)
-        return Angles(
-            jnp.where(inside, r3, _harmless(cutoff, r3.dtype)),
-            cos_theta,
-            [jnp.where(inside, a * b, 0) for a, b in zip(legs1, legs2, strict=True)],
-        )
-
-    return apart(needed, combine, *apart(needed, look_up, columns))
-
-
-class AnglesWithSlopes(NamedTuple):
-    """As :class:`Angles`, with what derivatives of products need: [rows, n_triples] each.
-
-    `legs` holds for each L the product P = L(r₁) L(r₂) L(r₃) and its ∂P/∂r / r for each of the three, without r₃
-    where triples are open, all 0 where a triple does not count; `inverse1` and `inverse2` are 1/r₁ and 1/r₂;
-    `turns` is 0 where there is no angle that could change, else 1.
-    """
-
-    cos_theta: Array
-    inverse1: Array
-    inverse2: Array
-    turns: Array
-    legs: list[tuple[Array, Array, Array, Array]]
-
-
-def angles_with_slopes(
-    leg_factors: list[PairFunction],
-    displacements: Array,
-    environments: Environments,
-    kind: tuple[int, int],
-    cutoff: float | Array,
-    closed: bool,
-) -> AnglesWithSlopes:
-    """The triples that :func:`sum_over_triples` sums over, for derivatives that are not differentiated again."""
-    slots = environments.triples[environments.triple_kinds.index(kind)]
-
-    def factors(r: Array, inverse: Array, inside: Array) -> list[tuple[Array, Array]]:
-        """L and L'/r for each L."""
-        safe = jnp.where(inside, r, _harmless(cutoff, r.dtype))
-        both = [jax.jvp(factor, (safe,), (jnp.ones_like(safe),)) for factor in leg_factors]
-        return [(jnp.where(inside, value, 0), jnp.where(inside, slope * inverse, 0)) for value, slope in both]
-
-    r = geometry.norm(displacements)
-    inverse = jnp.where(r > 0, 1 / jnp.where(r > 0, r, 1), 0)
-    columns = [
-        *jnp.moveaxis(displacements, -1, 0),
-        inverse,
-        *(part for both in factors(r, inverse, r < cutoff) for part in both),
-    ]
-    x1, y1, z1, inverse1, *legs1 = (of_column(c, slots.first) for c in columns)
-    x2, y2, z2, inverse2, *legs2 = (of_column(c, slots.second) for c in columns)
-    x, y, z = x2 - x1, y2 - y1, z2 - z1
-    r3 = geometry.root(x * x + y * y + z * z)
-    inside = _real(slots)
-    third = [(jnp.where(inside, 1, 0), jnp.zeros_like(r3))] * len(leg_factors)
-    if closed:
-        third = factors(r3, jnp.where(r3 > 0, 1 / jnp.where(r3 > 0, r3, 1), 0), inside & (r3 < cutoff))
-    away = inside & (inverse1 > 0) & (inverse2 > 0)
-    legs = []
-    for n, (value3, slope3) in enumerate(third):
-        value1, slope1, value2, slope2 = *legs1[2 * n : 2 * n + 2], *legs2[2 * n : 2 * n + 2]
-        both = value1 * value2
-        legs.append((both * value3, slope1 * value2 * value3, value1 * slope2 * value3, both * slope3))
-    return AnglesWithSlopes(
-        jnp.where(away, (x1 * x2 + y1 * y2 + z1 * z2) * inverse1 * inverse2, 0.5),
-        inverse1,
-        inverse2,
-        away.astype(r3.dtype),
-        legs,
-    )
-
-
-def adding_to_legs(
-    displacements: Array, environments: Environments, kind: tuple[int, int]
-) -> Callable[[Array, Array, Array], Array]:
-    """A function of own₁, own₂ and other [rows, n_triples] that adds up, for all triples of one kind,
-
-    D₁ own₁ + D₂ other where the first leg of each has its column, D₂ own₂ + D₁ other where the second has:
-    [rows, n_columns, 3].
-    """
-    slots = environments.triples[environments.triple_kinds.index(kind)]
-    rows, width, _ = displacements.shape
-    # What multiplies an atom's own D, and the components of the other's, side by side.
-    of_column_four = jnp.pad(displacements, ((0, 0), (0, 0), (1, 0))).reshape(-1, 4)
-    first, second = (
-        columns + width * jnp.arange(rows, dtype=columns.dtype)[:, None] for columns in (slots.first, slots.second)
-    )
-    first_four, second_four = (of_column_four.at[flat].get(mode="clip") for flat in (first, second))
-
-    def add(own_first: Array, own_second: Array, other: Array) -> Array:
-        total = jnp.zeros((rows * width, 4), displacements.dtype)
-        for flat, own, others in ((first, own_first, second_four), (second, own_second, first_four)):
-            change = jnp.where(jnp.arange(4) == 0, own[..., None], other[..., None] * others)
-            total = total.at[flat].add(change, mode="drop")
-        total = total.reshape(rows, width, 4)
-        return total[..., :1] * displacements + total[..., 1:]
-
-    return add
-
-
-def apart(needed: Array, function: Callable[..., Any], *arguments: Any) -> Any:
-    """``function(*arguments)``, or zeros where it is not `needed`: on CPUs, a program of its own within the larger one.
-
-    XLA computes a number again for each operation that reads it, if it fuses them; across a conditional it does not.
-    Only `arguments` are kept for derivatives.
-    """
-    if jax.default_backend() != "cpu":
-        return function(*arguments)
-    nothing = jax.eval_shape(function, *arguments)
-
-    def zeros(*_: Any) -> Any:
-        return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), nothing)
-
-    return jax.lax.cond(needed, jax.checkpoint(function), zeros, *arguments)
-
-
-@jax.custom_batching.custom_vmap
-def anything(counts: Array) -> Array:
-    """Whether there is anything to count: under vmap in any of the batch, so that a conditional remains one."""
-    return counts.max(initial=0) > 0
-
-
-@anything.def_vmap
-def _anything_in_a_batch(axis_size: int, in_batched: list[bool], counts: Array) -> tuple[Array, bool]:
-    return anything(counts), False
 
 
 def of_column(values: Array, columns: Array) -> Array:
@@ -329,7 +156,7 @@ def of_column(values: Array, columns: Array) -> Array:
     return values.reshape(-1).at[flat].get(mode="clip")
 
 
-def _real(slots: TripleSlots) -> Array:
+def real_triples(slots: TripleSlots) -> Array:
     """[rows, n_triples] bool: False for padding."""
     return jnp.arange(slots.first.shape[-1]) < slots.counts[:, None]
 
@@ -480,7 +307,7 @@ def _triples_in_steps(
     r = geometry.norm(vectors).T
     column = jnp.arange(n_columns)[:, None]
     inside = (column < legs.counts[:, 0]) & (r < cutoff)
-    side = _harmless(cutoff, dtype)
+    side = harmless(cutoff, dtype)
     first = (*jnp.moveaxis(vectors, 2, 0).transpose(0, 2, 1), r, inside)
     twice = [jnp.concatenate([part, part[: n_columns // 2]]) for part in first]
 
@@ -587,6 +414,6 @@ def _reaches(name: str, wanted: Any, available: float) -> Array:
     return jnp.asarray(True)
 
 
-def _harmless(cutoff: float | Array, dtype: Any) -> Array:
+def harmless(cutoff: float | Array, dtype: Any) -> Array:
     """A distance in the middle of a formula's range."""
     return jnp.asarray(0.5, dtype) * cutoff

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from miniffx import _checks, mapping
+from miniffx import _checks
 from miniffx.descriptors import moments
+from miniffx.descriptors.angles import adding_to_legs, angles_of, angles_with_slopes, anything, apart
 from miniffx.descriptors.descriptor import Product
 from miniffx.neighbors import Array, Environments
 
@@ -73,9 +74,9 @@ def _sums_of_kind(
     """[rows] for each descriptor of one kind of triples and one cutoff."""
     legs, leg_of = _distinct(group, "leg")
     angles, angle_of = _distinct(group, "angle")
-    triples = mapping.angles_of(legs, displacements, environments, kind, cutoff, closed)
+    triples = angles_of(legs, displacements, environments, kind, cutoff, closed)
 
-    needed = mapping.anything(environments.triples[environments.triple_kinds.index(kind)].counts)
+    needed = anything(environments.triples[environments.triple_kinds.index(kind)].counts)
 
     def with_third_side(r3: Array, both_legs: list[Array]) -> list[Array]:
         return [both * leg(r3) for both, leg in zip(both_legs, legs, strict=True)]
@@ -86,8 +87,8 @@ def _sums_of_kind(
 
     weights = triples.legs
     if closed:
-        weights = mapping.apart(needed, with_third_side, triples.r3, weights)
-    return list(mapping.apart(needed, with_angles, triples.cos_theta, weights))
+        weights = apart(needed, with_third_side, triples.r3, weights)
+    return list(apart(needed, with_angles, triples.cos_theta, weights))
 
 
 def jacobians(
@@ -121,13 +122,13 @@ def _jacobians_of_kind(
     """
     legs, leg_of = _distinct(group, "leg")
     angles, angle_of = _distinct(group, "angle")
-    triples = mapping.angles_with_slopes(legs, displacements, environments, kind, cutoff, closed)
+    triples = angles_with_slopes(legs, displacements, environments, kind, cutoff, closed)
     of_angle = [jax.jvp(angle, (triples.cos_theta,), (jnp.ones_like(triples.cos_theta),)) for angle in angles]
     angle_values, angle_slopes = (jnp.stack(parts) for parts in zip(*of_angle, strict=True))
     of_legs = [jnp.stack(parts) for parts in zip(*triples.legs, strict=True)]
 
-    add_to_legs = mapping.adding_to_legs(displacements, environments, kind)
-    needed = mapping.anything(environments.triples[environments.triple_kinds.index(kind)].counts)
+    add_to_legs = adding_to_legs(displacements, environments, kind)
+    needed = anything(environments.triples[environments.triple_kinds.index(kind)].counts)
 
     def factors(m: Array, k: Array) -> tuple[Array, Array, Array]:
         product, first, second, third = (part[m] for part in of_legs)
@@ -138,7 +139,7 @@ def _jacobians_of_kind(
         return own_first, own_second, other
 
     def one(which: tuple[Array, Array]) -> Array:
-        return add_to_legs(*mapping.apart(needed, factors, *which))
+        return add_to_legs(*apart(needed, factors, *which))
 
     return jax.lax.map(one, (jnp.asarray(leg_of), jnp.asarray(angle_of)))
 
