@@ -122,7 +122,57 @@ def molecular_dynamics(record: dict[str, Any], benchmarks: Path) -> None:
     display(Markdown(table(rows)))
 
 
-RENDERERS = {"neighbors": neighbors, "silicon": silicon, "molecular_dynamics": molecular_dynamics}
+def energies(record: dict[str, Any], benchmarks: Path) -> None:
+    """The script's own table and picture, what bounds it, a sum and its terms, charges."""
+    import energies as script
+
+    text = "Medians, microseconds per atom, the list after +; less is better. Empty: too large for the program.\n\n"
+    display(Markdown(text + script.table(record)))
+    picture = benchmarks / "results" / "energies.png"
+    if picture.exists():
+        display(Image(str(picture), alt="Time of energy and forces over the number of atoms, for each program."))
+    rows = [{"": name, **found} for name, found in record["bounds"].items()]
+    rates = record["rates"]
+    text = f"At {rates['GB_per_s']:.3g} GB/s and {rates['Gflop_per_s']:.3g} Gflop/s, measured in the same run:\n\n"
+    display(Markdown(text + table(rows)))
+    sums = record["sums"]
+    text = (
+        f"A sum of three pair terms takes {sums['us_per_atom']['sum']['median']:.3g} µs per atom, its terms one by one "
+        f"{sums['terms_one_by_one_us']:.3g}."
+    )
+    if "charges" in record:
+        found = record["charges"]
+        text += (
+            f" An Ewald sum over {found['atoms']} charges, asked for {found['accuracy_eV_per_A']:g} eV/Å and good to "
+            f"{found['error_of_forces_eV_per_A']:.1e}: energy and forces in {found['energy_and_forces_s']:.2f} s, the "
+            f"list in {found['list_s']:.2f} s, its cutoffs chosen in {found['choosing_cutoffs_s']:.2f} s."
+        )
+    display(Markdown(text))
+
+
+def descriptors(record: dict[str, Any], benchmarks: Path) -> None:
+    """A line for each case and program."""
+    rows = [
+        {
+            "": case,
+            "atoms": found["atoms"],
+            "what": name,
+            "median": f"{times['median']:.1f}",
+            "spread": f"{times['min']:.1f} – {times['max']:.1f}",
+        }
+        for case, found in record["results"].items()
+        for name, times in found["us_per_atom"].items()
+    ]
+    display(Markdown(table(rows)))
+
+
+RENDERERS = {
+    "neighbors": neighbors,
+    "energies": energies,
+    "descriptors": descriptors,
+    "silicon": silicon,
+    "molecular_dynamics": molecular_dynamics,
+}
 
 
 # -- any other -------------------------------------------------------------------------------------------------
