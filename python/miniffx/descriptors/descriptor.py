@@ -9,7 +9,7 @@ from typing import ClassVar
 import jax.numpy as jnp
 
 from miniffx import _checks, mapping
-from miniffx.descriptors import cutoffs
+from miniffx.descriptors import cutoffs, moments
 from miniffx.neighbors import Array, Environments, Needs
 
 
@@ -108,6 +108,20 @@ class Product(Angular):
     def degree(self) -> int | None:
         """The degree of A where it is a polynomial that is best evaluated through moments (`moments.py`), else None."""
         return None
+
+    def sums(self, displacements: Array, environments: Environments, labels: tuple[str, ...]) -> Array:
+        """[rows] Σ_{j<k} f over the unordered pairs of neighbours of two species."""
+        if self.degree is None:
+            return super().sums(displacements, environments, labels)
+        result = jnp.zeros(displacements.shape[0], displacements.dtype)
+        for (first, second), weight in self.kinds(labels):
+            found = {
+                neighbor: moments.moments(self.leg, self.degree, displacements, environments, neighbor, self.cutoff)
+                for neighbor in {first, second}
+            }
+            both = moments.sum_over_pairs_of_neighbors(self.coefficients(), found[first], found[second])
+            result = result + weight * both
+        return result
 
     def coefficients(self) -> Sequence[float | Array]:
         """Of A in powers of cos θ, lowest first; asked for where there is a degree."""

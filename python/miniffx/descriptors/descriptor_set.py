@@ -184,6 +184,4 @@ def _evaluate(
     descriptor: Descriptor, displacements: Array, environments: Environments, labels: tuple[str, ...]
 ) -> Array:
     """[rows] values of one descriptor."""
-    if isinstance(descriptor, Product):
-        return products.sums([products.Member(0, descriptor, descriptor)], displacements, environments, labels)[0]
     return descriptor.sums(displacements, environments, labels)
