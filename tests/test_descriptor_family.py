@@ -321,6 +321,22 @@ def test_single_precision():
     np.testing.assert_allclose(values[:4], expected[:4], rtol=2e-4, atol=1e-4)
 
 
+def test_moments_keep_small_values_beside_a_near_neighbour():
+    """In single precision, with x64 on: the values and their dtype are those of the positions."""
+    structure = mff.Structure.create([[0, 0, 0], [0.97, 0, 0], [0, 2.6, 0.4], [-1.5, 0, 2.2]], ["H", "O", "O", "O"])
+    ds = D.DescriptorSet([D.G5(4.0, zeta, 1.0, CUTOFF, ("H", "O", "O")) for zeta in (1, 2, 4)])
+    single = dataclasses.replace(
+        structure, positions=jnp.asarray(structure.positions, "float32"), cell=jnp.asarray(structure.cell, "float32")
+    )
+    found = mff.featurize(ds, [single])[0]
+    assert found.dtype == np.float32
+    expected = np.stack([slow(d, structure) for d in ds], axis=-1)
+    assert (expected[0] < 1e-6).all()
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-4)
+    lonely = mff.Structure.create([[0, 0, 0], [0.97, 0, 0]], ["H", "O"])
+    assert (mff.featurize(ds, [lonely])[0] == 0).all()
+
+
 def test_parameters_have_gradients():
     structure = systems.molecule()
     ds = D.DescriptorSet([SMOOTH["WeightedG4"], SMOOTH["CompactNarrow"], SMOOTH["G5x"]])

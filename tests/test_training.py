@@ -151,6 +151,8 @@ def test_featurize_within_a_bound_of_memory(descriptors, capsys):
         jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-12, atol=1e-14), one.species, other.species)
     with pytest.raises(MemoryError, match=r"features need \S+ GiB, `memory` allows 1e-06"):
         mff.featurize(descriptors, data, jacobian=True, memory=1e-6)
+    oxygen = mff.Structure.create([[0, 0, 0]], ["O"])  # has no features and no neighbours
+    assert mff.featurize(descriptors, [data[0].structure, oxygen], memory=1.0)[1].shape == (1, len(descriptors))
     with pytest.raises(ValueError, match="`memory` must be positive"):
         mff.featurize(descriptors, data, memory=-1)
 

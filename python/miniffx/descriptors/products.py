@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from miniffx import _checks
 from miniffx.descriptors import moments
@@ -201,8 +202,11 @@ class _Reading:
 
 def identity(value: Any) -> Hashable:
     """Equal for equal numbers. An array inside jit is equal to itself only, so that each has its own derivative."""
-    if isinstance(value, (int, float, str, bool)):
+    if isinstance(value, (str, bool)):
         return (type(value).__name__, value)
-    if _checks.is_traced(value) or jnp.ndim(value):
-        return ("array", id(value))
+    if _checks.is_traced(value):
+        return ("traced", id(value))
+    if jnp.ndim(value):
+        array = np.asarray(value)
+        return ("array", str(array.dtype), array.shape, array.tobytes())
     return ("float", float(value))

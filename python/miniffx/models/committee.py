@@ -141,7 +141,7 @@ class Committee(Energy):
 
 
 def _differ_in_weights_alone(a: NNPotential, b: NNPotential) -> bool:
-    if str(jax.tree.structure(a)) != str(jax.tree.structure(b)):
+    if jax.tree.structure(a) != jax.tree.structure(b):  # type: ignore[operator]
         return False
     pairs = zip(jax.tree.leaves(a.networks), jax.tree.leaves(b.networks), strict=True)
     if any(jnp.shape(x) != jnp.shape(y) for x, y in pairs):

@@ -71,11 +71,18 @@ class Group:
 
 
 def padded_groups(structures: Sequence[Structure], labels: tuple[str, ...], needs: Needs) -> list[Group]:
-    """Structures of similar size together, with the capacity that the lists of all of them need."""
+    """Structures of similar size together, in one dtype, with the capacity that the lists of all of them need."""
+    dtype = np.result_type(*(structure.positions.dtype for structure in structures))
+
+    def member(structure: Structure) -> Structure:
+        positions, cell = (np.asarray(leaf, dtype) for leaf in (structure.positions, structure.cell))
+        plain: Any = {"positions": positions, "cell": cell, "charges": None}
+        return dataclasses.replace(structure, **plain).relabel(labels)
+
     sizes = [structure.n_atoms for structure in structures]
     groups = []
     for indices in group_by_size(sizes, [structure.pbc for structure in structures]):
-        members = [dataclasses.replace(structures[i], charges=None).relabel(labels) for i in indices]
+        members = [member(structures[i]) for i in indices]
         n_atoms = bucket(max(structure.n_atoms for structure in members))
         padded = (stack([structure], n_atoms=n_atoms) for structure in members)
         capacity = functools.reduce(Capacity.union, map(needs.capacity, padded))

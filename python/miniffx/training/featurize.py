@@ -108,14 +108,16 @@ def featurize(
     """The descriptors of a whole data set at once, batched, on the default device.
 
     Structures of similar size are padded alike and go through one compiled program, some at a time. How much memory
-    the results and the work on them need is known before the first descriptor is computed.
+    results and lists need is known before the first descriptor is computed.
 
     Args:
         descriptors: the set.
         structures: Structures or frames, of any sizes and species.
         jacobian: whether to compute the derivatives in the neighbours' displacements too. They need
             n_descriptors × n_neighbors × 3 numbers per atom.
-        memory: a bound in GiB on results and work together. The fewer GiB, the fewer structures at a time.
+        memory: a bound in GiB on the results and the lists of the structures worked on together. The fewer GiB, the
+            fewer structures at a time. What the device needs while it computes comes on top: on CPUs, where few rows
+            are computed at a time, some tens of MiB; elsewhere several times what one batch leaves.
         progress: show what is needed, and a progress bar.
 
     Returns:
@@ -141,7 +143,7 @@ def featurize(
     kept = [_bytes(descriptors, group, jacobian, dtype) for group in groups]
     results = sum(one * len(group) for one, group in zip(kept, groups, strict=True))
     results += max(one * len(group) for one, group in zip(kept, groups, strict=True))
-    works = [one + group.list_bytes for one, group in zip(kept, groups, strict=True)]
+    works = [max(1, one + group.list_bytes) for one, group in zip(kept, groups, strict=True)]
     sizes = [group.at_once for group in groups]
     if memory is not None:
         bound = _checks.positive("memory", memory) * 2**30

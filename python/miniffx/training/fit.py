@@ -149,7 +149,7 @@ def fit(
         patience=patience,
         checkpoint=None if checkpoint is None else Path(checkpoint),
         origin={
-            "model": digest(problem.parameters, problem.fixed),
+            "model": digest(problem.parameters, problem.fixed, getattr(problem.fixed, "descriptors", None)),
             "train": digest(*_contents(train)),
             "validation": "none" if validation is None else digest(*_contents(validation)),
             "optimizer": repr(optimizer) if isinstance(optimizer, str | Optimizer) else "an optax transformation",
