@@ -244,7 +244,7 @@ def _some_rows_at_a_time(function: Callable[[Environments], Array], environments
     """
     environments = dataclasses.replace(environments, triples=(), triple_kinds=())
     rows, width = environments.neighbors.shape
-    count = min(MOST_PARTS, rows * width // AT_ONCE)
+    count = min(MOST_PARTS, rows, rows * width // AT_ONCE)
     if count <= 1:
         return function(environments)
     return jax.lax.map(jax.checkpoint(function), _split_rows(environments, rows, count)).reshape(-1)[:rows]
@@ -340,7 +340,7 @@ def _triples_in_steps(
         return jnp.where(both, formula(r1, r2, r3, cos_theta), 0).sum(axis=0)
 
     steps = jnp.arange(1, n_columns // 2 + 1)
-    if n_rows * n_columns * len(steps) <= AT_ONCE:
+    if n_rows * n_columns * len(steps) <= AT_ONCE // 8:  # ten numbers of each triple: what the cache holds
         return jax.vmap(some)(steps).sum(axis=0)
     return _sum_of_steps(some, steps)
 
