@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import runpy
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -950,8 +951,24 @@ def test_triples_in_steps_are_those_of_the_list(make, farther, monkeypatch):
     # With `farther`, rows have more columns than triples, and triples longer legs than count.
     nl = mff.neighbor_list(structure, 3.2 + farther, triple_cutoff=3.0 + farther / 2, skin=0.1)
     expected = jax.jit(mff.energy_and_forces(looked_up))(structure, nl)
-    for at_once in (0, mapping.AT_ONCE):
+    for at_once in (1, mapping.AT_ONCE):
         monkeypatch.setattr(mapping, "AT_ONCE", at_once)
         found = jax.jit(mff.energy_and_forces(in_steps))(structure, nl)
         assert_allclose(found[0], expected[0], rtol=1e-12)
         assert_allclose(found[1], expected[1], rtol=1e-10, atol=1e-11)
+
+
+def test_a_sum_over_pairs_does_not_depend_on_how_many_rows_it_takes_at_a_time(monkeypatch):
+    rng = np.random.default_rng(0)
+    cell = np.array([[6.0, 0, 0], [1.0, 5.5, 0], [-1.0, 0.5, 6.5]])
+    structure = mff.Structure.create(rng.random((7, 3)), ["Ar"] * 7, cell, fractional=True)
+    energy = mff.potentials.Morse(0.01, 1.5, 3.8, cutoff=5.0, species=("Ar", "Ar"))
+    nl = energy.neighbor_list(structure, skin=0.3)
+    assert nl.environments[0].neighbors.shape[0] == 7
+    expected = jax.jit(mff.energy_forces_stress(energy))(structure, nl)
+    for parts in (3, 7):  # of 3 rows, the last filled up; of one
+        monkeypatch.setattr(mapping, "AT_ONCE", nl.environments[0].neighbors.size // parts)
+        monkeypatch.setattr(mapping, "MOST_PARTS", parts)
+        found = jax.jit(mff.energy_forces_stress(energy))(structure, nl)
+        jax.tree.map(partial(assert_allclose, rtol=1e-12, atol=1e-12), found, expected)
+        assert "scan" in str(jax.make_jaxpr(energy)(structure, nl))

@@ -27,6 +27,7 @@ TripleFunction = Callable[[Array, Array, Array, Array], Array]  # f(r_ij, r_ik, 
 # A sum over more pairs or triples than this goes through them in steps, and derivatives compute each step again instead
 # of storing it: memory that is asked for anew in every call costs more than arithmetic.
 AT_ONCE = 1 << 17
+MOST_PARTS = 64
 
 
 class Rows(NamedTuple):
@@ -178,17 +179,9 @@ def in_blocks(function: Callable[..., Any], displacements: Array, environments: 
     count = 1 if block is None else min(-(-rows * width // block), rows)
     if count <= 1:
         return function(displacements, environments)
-    # Without padding where that is possible.
-    count = next((n for n in range(count, 2 * count) if rows % n == 0), count)
-    size = -(-rows // count)
-
-    def split(leaf: Array) -> Array:
-        filled = jnp.pad(leaf, ((0, count * size - rows), *[(0, 0)] * (leaf.ndim - 1))) if count * size > rows else leaf
-        return filled.reshape(count, size, *leaf.shape[1:])
-
-    parts = jax.tree.map(split, (displacements, environments))
+    parts = _split_rows((displacements, environments), rows, count)
     results = jax.lax.map(jax.checkpoint(lambda part: function(*part)), parts)
-    return jax.tree.map(lambda leaf: leaf.reshape(count * size, *leaf.shape[2:])[:rows], results)
+    return jax.tree.map(lambda leaf: leaf.reshape(leaf.shape[0] * leaf.shape[1], *leaf.shape[2:])[:rows], results)
 
 
 def pair_energies(
@@ -228,26 +221,45 @@ def _summed(rows: tuple[Rows | Pairs, ...], structure: Structure) -> list[Rows]:
 
 def _sum_of_pairs(group: list[Pairs], structure: Structure) -> Rows:
     environments, neighbor = group[0].environments, group[0].neighbor
-    columns, counts = columns_of(neighbor, environments), environments.counts[:, neighbor, None]
-    n_rows, n_columns = environments.centers.shape[0], columns.stop - columns.start
-    n_steps = max(1, min(n_columns // 8, n_rows * n_columns // AT_ONCE))
-    width = -(-n_columns // n_steps)
+    columns = columns_of(neighbor, environments)
 
-    def some(step: int | Array) -> Array:
-        # The last step begins early where columns do not divide evenly, and leaves out what has been counted.
-        start = jnp.minimum(step * width, n_columns - width)
-        part = dataclasses.replace(
-            environments,
-            neighbors=jax.lax.dynamic_slice_in_dim(environments.neighbors, columns.start + start, width, axis=1),
-            shifts=jax.lax.dynamic_slice_in_dim(environments.shifts, columns.start + start, width, axis=1),
-        )
+    def some(part: Environments) -> Array:
         r = geometry.norm(geometry.displacements(structure, part))
-        column = start + jnp.arange(width)
-        real = (column >= step * width) & (column < counts)
-        terms = [row.factor * _of_distances(row.formula, r, real, row.cutoff).sum(axis=-1) for row in group]
+        terms = [row.factor * of_pairs(row.formula, r, part.counts, row.cutoff).sum(axis=-1) for row in group]
         return functools.reduce(jnp.add, terms)
 
-    return Rows(environments.centers, some(0) if n_steps == 1 else _sum_of_steps(some, jnp.arange(n_steps)))
+    part = dataclasses.replace(
+        environments,
+        neighbors=environments.neighbors[:, columns],
+        shifts=environments.shifts[:, columns],
+        counts=environments.counts[:, neighbor],
+    )
+    return Rows(environments.centers, _some_rows_at_a_time(some, part))
+
+
+def _some_rows_at_a_time(function: Callable[[Environments], Array], environments: Environments) -> Array:
+    """``function(environments)`` [rows], in parts where there are many; derivatives compute each part again.
+
+    What is summed over all parts by derivatives, the forces on all atoms, bounds the number of parts.
+    """
+    environments = dataclasses.replace(environments, triples=(), triple_kinds=())
+    rows, width = environments.neighbors.shape
+    count = min(MOST_PARTS, rows, rows * width // AT_ONCE)
+    if count <= 1:
+        return function(environments)
+    return jax.lax.map(jax.checkpoint(function), _split_rows(environments, rows, count)).reshape(-1)[:rows]
+
+
+def _split_rows(tree: Any, rows: int, count: int) -> Any:
+    """Leaves [rows, ...] as [parts, size, ...], about `count` parts, filled up with zeros where none come out even."""
+    count = next((n for n in range(count, 2 * count) if rows % n == 0), count)
+    size = -(-rows // count)
+
+    def split(leaf: Array) -> Array:
+        fill = ((0, count * size - rows), *[(0, 0)] * (leaf.ndim - 1))
+        return (jnp.pad(leaf, fill) if count * size > rows else leaf).reshape(count, size, *leaf.shape[1:])
+
+    return jax.tree.map(split, tree)
 
 
 def _sum_of_steps(term: Callable[[Array], Array], steps: Array) -> Array:
@@ -270,7 +282,11 @@ def triple_energies(
     kind, ordered = ordered_kind(formula, species[1:], neighbors.labels)
     if kind[0] == kind[1]:
         legs = _legs(environments, environments.triples[environments.triple_kinds.index(kind)])
-        return (Rows(environments.centers, _triples_in_steps(ordered, structure, legs, cutoff)),)
+
+        def some(part: Environments) -> Array:
+            return _triples_in_steps(ordered, structure, part, cutoff)
+
+        return (Rows(environments.centers, _some_rows_at_a_time(some, legs)),)
     vectors = geometry.displacements(structure, environments)
     total = sum_over_triples(ordered, vectors, environments, kind, cutoff, closed=False)
     return (Rows(environments.centers, total),)
@@ -324,7 +340,7 @@ def _triples_in_steps(
         return jnp.where(both, formula(r1, r2, r3, cos_theta), 0).sum(axis=0)
 
     steps = jnp.arange(1, n_columns // 2 + 1)
-    if n_rows * n_columns * len(steps) <= AT_ONCE:
+    if n_rows * n_columns * len(steps) <= AT_ONCE // 8:  # ten numbers of each triple: what the cache holds
         return jax.vmap(some)(steps).sum(axis=0)
     return _sum_of_steps(some, steps)
 
