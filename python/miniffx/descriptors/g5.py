@@ -53,8 +53,8 @@ class G5(Screened, Product):
 
     @property
     def degree(self) -> int | None:
-        """ζ where it is a whole number up to 4, which moments take less time for than triples."""
-        return int(self.zeta) if self.zeta in (1, 2, 3, 4) else None
+        """ζ where it is 1 or 2, which moments take less time for than triples."""
+        return int(self.zeta) if self.zeta in (1, 2) else None
 
     def coefficients(self) -> list[float | Array]:
         """Of 2^(1−ζ) (1 + λ cos θ)^ζ in powers of cos θ."""
