@@ -1,6 +1,6 @@
 """Time of angular descriptors per atom against other programs in one process.
 
-    python benchmarks/descriptors.py            # five minutes; writes benchmarks/results/descriptors.json
+    python benchmarks/descriptors.py            # three minutes; writes benchmarks/results/descriptors.json
 
 Silicon: 8 × G4 (ζ 1, 2, 4, 16; λ ±1; η 0.01 Å⁻²; 6 Å) of 8 000 atoms of the diamond crystal rattled by 0.05 Å, values,
 and energy and forces of a 24-24 network of them; 3 × G2 + 24 × G4 with three η (5.5 Å), 4 096 atoms, energy and forces

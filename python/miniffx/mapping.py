@@ -24,8 +24,8 @@ from miniffx.structure import Structure
 PairFunction = Callable[[Array], Array]  # f(r), r [...] in Å
 TripleFunction = Callable[[Array, Array, Array, Array], Array]  # f(r_ij, r_ik, r_jk, cos θ_jik)
 
-# A sum over more pairs or triples than this goes through them in steps, and derivatives compute each step again instead
-# of storing it: memory that is asked for anew in every call costs more than arithmetic.
+# A sum over more pairs than this takes some rows at a time, and derivatives compute each part again instead of storing
+# it: memory that is asked for anew in every call costs more than arithmetic. MOST_PARTS bounds the parts.
 AT_ONCE = 1 << 17
 MOST_PARTS = 64
 
@@ -99,11 +99,7 @@ def sum_over_vectors(formula: PairFunction, vectors: Array, counts: Array, cutof
 
 def of_pairs(formula: PairFunction, r: Array, counts: Array, cutoff: float | Array) -> Array:
     """f(r) of the first `counts` [rows] of distances [rows, columns] that are below the cutoff, 0 elsewhere."""
-    return _of_distances(formula, r, jnp.arange(r.shape[-1]) < counts[:, None], cutoff)
-
-
-def _of_distances(formula: PairFunction, r: Array, real: Array, cutoff: float | Array) -> Array:
-    inside = real & (r < cutoff)
+    inside = (jnp.arange(r.shape[-1]) < counts[:, None]) & (r < cutoff)
     return jnp.where(inside, formula(jnp.where(inside, r, harmless(cutoff, r.dtype))), 0)
 
 

@@ -46,9 +46,8 @@ def angles_of(
     ]
 
     def look_up(columns: list[Array]) -> tuple[list[Array], list[Array]]:
-        return [mapping.of_column(c, slots.first) for c in columns], [
-            mapping.of_column(c, slots.second) for c in columns
-        ]
+        first = [mapping.of_column(column, slots.first) for column in columns]
+        return first, [mapping.of_column(column, slots.second) for column in columns]
 
     def combine(one: list[Array], two: list[Array]) -> Angles:
         x1, y1, z1, inverse1, *legs1 = one

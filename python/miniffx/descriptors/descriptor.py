@@ -124,7 +124,7 @@ class Product(Angular):
         return result
 
     def coefficients(self) -> Sequence[float | Array]:
-        """Of A in powers of cos θ, lowest first; asked for where there is a degree."""
+        """Of A in powers of cos θ, lowest first: to be defined along with a degree."""
         raise NotImplementedError
 
     def leg(self, r: Array) -> Array:

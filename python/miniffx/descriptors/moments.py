@@ -68,7 +68,10 @@ def moments(
 
 
 def sum_over_pairs_of_neighbors(coefficients: Sequence[float | Array], one: Moments, other: Moments) -> Array:
-    """Σ_j Σ_k w_j w_k Σ_p c_p cos^p θ_jik: [rows], each unordered pair once where `one` is `other`."""
+    """Σ_j Σ_k w_j w_k Σ_p c_p cos^p θ_jik: [rows], each unordered pair once where `one` is `other`.
+
+    Moments of higher degree than there are coefficients, made for another polynomial, are left out.
+    """
     of_powers = (
         one.pairs
         if one is other
