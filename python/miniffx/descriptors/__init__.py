@@ -12,6 +12,7 @@ from miniffx.descriptors.g2 import G2 as G2
 from miniffx.descriptors.g4 import G4 as G4
 from miniffx.descriptors.g5 import G5 as G5
 from miniffx.descriptors.g5x import G5x as G5x
+from miniffx.descriptors.moment_invariant import MomentInvariant as MomentInvariant
 from miniffx.descriptors.radial import RadialDescriptor as RadialDescriptor
 from miniffx.descriptors.recipes import behler_set as behler_set
 from miniffx.descriptors.recipes import default_set as default_set

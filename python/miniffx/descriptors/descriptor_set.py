@@ -7,11 +7,14 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from miniffx import geometry, mapping
 from miniffx._pytree import pytree
 from miniffx.descriptors import products
 from miniffx.descriptors.descriptor import Descriptor, Product
+from miniffx.descriptors.moment_invariant import MomentInvariant
+from miniffx.descriptors.tensor_moments import MomentPairs, Moments, n_orders, tensor_moments
 from miniffx.neighbors import Array, Capacity, Environments, Needs, NeighborList
 from miniffx.structure import Structure
 
@@ -124,6 +127,9 @@ class DescriptorSet:
 
         def of_rows(displacements: Array, environments: Environments) -> Array:
             columns = products.sums(members, displacements, environments, labels)
+            for places, invariants in self._invariants(label):
+                moments = tensor_moments(invariants, displacements, environments, labels)
+                columns.update(zip(places, moments.contract(invariants).T, strict=True))
             for indices, group in groups:
                 evaluate = partial(_evaluate, displacements=displacements, environments=environments, labels=labels)
                 columns.update(zip(indices, jax.vmap(evaluate, axis_size=len(indices))(group), strict=True))
@@ -147,12 +153,57 @@ class DescriptorSet:
                 return _evaluate(one, vectors, environments, labels).sum()
 
             columns = products.jacobians(members, displacements, environments, labels)
+            for places, invariants in self._invariants(label):
+                slopes = _jacobian_of_invariants(invariants, displacements, environments, labels)
+                columns.update(zip(places, slopes, strict=True))
             for indices, group in groups:
                 slopes = jax.vmap(jax.grad(total), in_axes=(None, 0), axis_size=len(indices))(displacements, group)
                 columns.update(zip(indices, slopes, strict=True))
             return jnp.stack([columns[index] for index in range(len(columns))], axis=1)
 
         return mapping.in_blocks(of_rows, displacements, environments)
+
+    def of_moments(self, label: str, moments: Moments) -> Array:
+        """[rows, len(of(label))] the descriptors of one species, all of them invariants of these moments."""
+        ((_, invariants),) = self._invariants(label)
+        return moments.contract(invariants)
+
+    def moment_pairs(
+        self,
+        label: str,
+        displacements: Array,
+        environments: Environments,
+        labels: tuple[str, ...],
+    ) -> MomentPairs | None:
+        """What all descriptors of one species follow from, where they are invariants of moments; None otherwise.
+
+        It takes less memory than a Jacobian, and derivatives through it take less time.
+        """
+        if self.orders_of_moments(label) is None:
+            return None
+        invariants = self._invariants(label)
+        return MomentPairs.of(invariants[0][1], displacements, environments, labels)
+
+    def orders_of_moments(self, label: str) -> int | None:
+        """How many orders the moments have that :meth:`moment_pairs` is about; None where it is None."""
+        invariants = self._invariants(label)
+        if len(invariants) != 1 or len(invariants[0][0]) < len(self.of(label)):
+            return None
+        return n_orders(invariants[0][1])
+
+    def share_unit(self, label: str) -> np.ndarray:
+        """[len(of(label))] bool: descriptors whose relative sizes mean something, so that they are scaled alike."""
+        return np.array([isinstance(descriptor, MomentInvariant) for descriptor in self.of(label)])
+
+    def _invariants(self, label: str) -> list[tuple[list[int], list[MomentInvariant]]]:
+        """The invariants of each cutoff, which share their moments, with their places in the order."""
+        found: dict[float, tuple[list[int], list[MomentInvariant]]] = {}
+        for place, descriptor in enumerate(self.of(label)):
+            if isinstance(descriptor, MomentInvariant):
+                places, invariants = found.setdefault(descriptor.cutoff, ([], []))
+                places.append(place)
+                invariants.append(descriptor)
+        return list(found.values())
 
     def _members(
         self, label: str, structure: Structure, together: Callable[[Product], bool]
@@ -165,8 +216,23 @@ class DescriptorSet:
             for index, (original, descriptor) in enumerate(zip(originals, descriptors, strict=True))
             if isinstance(original, Product) and together(original)
         ]
-        places = {member.place for member in members}
-        return members, _groups({n: d for n, d in enumerate(descriptors) if n not in places})
+        elsewhere = {member.place for member in members}
+        elsewhere |= {place for places, _ in self._invariants(label) for place in places}
+        return members, _groups({n: d for n, d in enumerate(descriptors) if n not in elsewhere})
+
+
+def _jacobian_of_invariants(
+    invariants: list[MomentInvariant], displacements: Array, environments: Environments, labels: tuple[str, ...]
+) -> Array:
+    """[len(invariants), rows, n_columns, 3]: by the moments, then of these by the displacements."""
+    pairs = MomentPairs.of(invariants, displacements, environments, labels)
+
+    def contract(values: Array) -> Array:
+        return Moments(values[None], labels).contract(invariants)[0]
+
+    moments = pairs.moments(displacements.shape[0], displacements.dtype)
+    slopes = jax.vmap(jax.jacrev(contract), out_axes=1)(moments.values)
+    return jax.lax.map(lambda values: pairs.pull(Moments(values, labels)), slopes)
 
 
 def _groups(descriptors: dict[int, Descriptor]) -> list[tuple[list[int], Descriptor]]:

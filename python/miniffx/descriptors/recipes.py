@@ -14,6 +14,8 @@ from miniffx.descriptors.descriptor_set import DescriptorSet
 from miniffx.descriptors.g2 import G2
 from miniffx.descriptors.g4 import G4
 from miniffx.descriptors.g5 import G5
+from miniffx.descriptors.moment_invariant import MomentInvariant
+from miniffx.descriptors.tensor_moments import CONTRACTIONS
 from miniffx.structure import Structure
 
 
@@ -77,15 +79,19 @@ def behler_set(
 
 
 def default_set(dataset: Iterable[Any], cutoff: float = 6.0) -> DescriptorSet:
-    """What we recommend to somebody who has no opinion: resolved in distance and angle.
+    """What we recommend to somebody who has no opinion: invariants of moments, of up to four bodies.
 
-    Radial, for every ordered pair of species: Gaussian shells, one at the shortest distance of the pair in the data,
-    or at half the cutoff if it stays further apart, and on to the cutoff, as wide as their spacing. Angular, for every
-    triple of species: G4 with ζ = 1, 2, 4, 16, λ = ±1, at three radial resolutions. A pair that never meets in the
-    data gets shells like the closest pair.
+    Radial for every ordered pair of species, contractions of two moments of ranks 1 to 3 for every triple, and of three
+    moments (:class:`MomentInvariant`). With one species there are seven radial functions, of which five are in
+    contractions of three moments: 401 descriptors; with S species 14 // S, from two to seven, and 5 // S, at least one.
+    With more than five species no three moments are contracted, of which there would be thousands.
+
+    Moments are divided by √⟨Σ_j R_n(r_ij)²⟩, the size that those of rank 1 and above would have in the data if
+    neighbours had independent directions. Training scales all of these descriptors by one factor
+    (:class:`miniffx.models.Normalization`): those that hardly vary stay small, and the potential smooth.
 
     Args:
-        dataset: a Dataset or structures; species and shortest distances are taken from it.
+        dataset: a Dataset or structures; species and distances are taken from it.
         cutoff: Å.
 
     Returns:
@@ -93,28 +99,56 @@ def default_set(dataset: Iterable[Any], cutoff: float = 6.0) -> DescriptorSet:
 
     Raises:
         ValueError: no structures, or no neighbours within the cutoff.
+
+    >>> import miniffx as mff
+    >>> argon = mff.Structure.create([[0, 0, 0], [0, 0, 3.0]], ["Ar", "Ar"])
+    >>> len(mff.descriptors.default_set([argon], cutoff=6.0))
+    401
     """
     structures, labels = _structures(dataset)
     cutoff = _checks.positive("cutoff", cutoff)
-    shortest = shortest_distances(structures, cutoff)
-    closest = min(shortest.values())
-    if closest == np.inf:
-        raise ValueError(f"`cutoff` must reach at least one neighbour in the data, got {cutoff} Å")
+    n_pairs = min(max(PAIR_ORDERS[1] // len(labels), PAIR_ORDERS[0]), PAIR_ORDERS[2])
+    n_triples = max(TRIPLE_ORDERS // len(labels), 1) if len(labels) <= TRIPLE_ORDERS else 0
+    unit = _unit(structures, cutoff, n_pairs)
     descriptors: list[Descriptor] = []
     for center in labels:
-        for other in labels:
-            nearest = shortest[_sorted(center, other)]
-            nearest = closest if nearest == np.inf else min(nearest, 0.5 * cutoff)
-            shells, spacing = np.linspace(nearest, cutoff, SHELLS, endpoint=False, retstep=True)
-            for shell in shells:
-                eta = float(1 / (2 * spacing**2))
-                descriptors.append(G2(eta=eta, r_shift=float(shell), cutoff=cutoff, species=(center, other)))
-        widths = (cutoff, (cutoff + closest) / 2, closest)
-        descriptors += _angular(G4, center, labels, cutoff, [float(1 / (2 * width**2)) / 2 for width in widths])
+        for ranks in CONTRACTIONS:
+            n_orders = n_pairs if len(ranks) < 3 else n_triples
+            channels = list(itertools.product(labels, range(1, n_orders + 1)))
+            for chosen in itertools.product(channels, repeat=len(ranks)):
+                if _is_first(ranks, chosen):
+                    orders = tuple(order for _, order in chosen)
+                    species = (center, *(label for label, _ in chosen))
+                    descriptors.append(MomentInvariant(ranks, orders, cutoff, species, unit ** -len(ranks)))
     return DescriptorSet(descriptors)
 
 
-SHELLS = 12
+PAIR_ORDERS = (2, 14, 7)  # the fewest, those of all species together, the most
+TRIPLE_ORDERS = 5  # those of all species together
+
+
+def _is_first(ranks: tuple[int, ...], channels: tuple[tuple[str, int], ...]) -> bool:
+    """Whether the channels are sorted wherever factors may be exchanged."""
+    if len(set(ranks)) == 1:
+        return list(channels) == sorted(channels)
+    return ranks[0] != ranks[-1] or channels[0] <= channels[-1]
+
+
+def _unit(structures: list[Structure], cutoff: float, n: int) -> float:
+    """√⟨Σ_j R(r_ij)²⟩ over all atoms and the first n radial functions."""
+    total, count = 0.0, 0
+    for number, structure in enumerate(structures):
+        _, _, _, vectors = neighbors.pairs(structure.positions, structure.cell, structure.pbc, cutoff)
+        r = np.linalg.norm(vectors, axis=1)
+        if (r == 0).any():
+            raise ValueError(f"`dataset` must hold no atoms on top of each other, got some in structure {number}")
+        screen = 0.5 * (1 + np.cos(np.pi / cutoff * r)) / r
+        radial = np.sin(np.arange(1, n + 1)[:, None] * np.pi / cutoff * r) * screen
+        total += float((radial**2).sum()) / n
+        count += structure.n_atoms
+    if not total > 0:
+        raise ValueError(f"`cutoff` must reach at least one neighbour in the data, got {cutoff} Å")
+    return float(np.sqrt(total / count))
 
 
 def shortest_distances(structures: list[Structure], cutoff: float) -> dict[tuple[str, str], float]:

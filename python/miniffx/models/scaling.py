@@ -18,6 +18,7 @@ from miniffx.models.mlp import MLP
 from miniffx.neighbors import Array
 
 CONSTANT = 1e-7  # relative spread below which a feature carries no information in single precision
+SHARED = 0.3  # root mean square of features that share a unit
 UNITS_OF_FEATURES = ("std", "range", "none")
 
 
@@ -30,6 +31,7 @@ class Normalization:
             E = Σ_s n_s e_s closest to equal energies; otherwise from 0.
         energy_scale: in eV; None: the standard deviation of what the offsets leave per atom.
         features: the unit of every feature: its standard deviation "std", its "range" divided by two, or "none".
+            Invariants of moments (:class:`miniffx.descriptors.MomentInvariant`) have one unit in common.
         center: whether features are counted from their mean (from the middle, for "range"); otherwise from 0.
         components: networks see principal components of the features, scaled to standard deviation 1, in the place of
             features: as many as this whole number says, or those whose singular value is at least this fraction of the
@@ -88,6 +90,7 @@ def fit_scaling(
     energies: np.ndarray,
     names: Mapping[str, Sequence[str]] | None = None,
     normalization: Normalization | None = None,
+    shared: Mapping[str, np.ndarray] | None = None,
 ) -> Scaling:
     """The scaling that a training set suggests.
 
@@ -101,6 +104,8 @@ def fit_scaling(
         energies: [n_frames] in eV.
         names: what to call the features in the warning about constant ones.
         normalization: what to do; by default Normalization().
+        shared: per species [n_features] bool: features that get one unit with each other where others get their own
+            (:func:`_shared_unit`).
 
     Returns:
         A Scaling. Constant features are dropped (factor 0), with a UserWarning that names them.
@@ -112,6 +117,8 @@ def fit_scaling(
         if not len(values):
             raise ValueError(f"`features` must hold atoms of every species of the model, got none of {label}")
         center, factor = _center_and_factor(values, normalization)
+        if shared is not None:
+            factor = _shared_unit(factor, shared[label])
         constant = factor == 0
         if constant.any():
             which = [names[label][int(n)] if names else f"number {n}" for n in np.flatnonzero(constant)]
@@ -139,9 +146,26 @@ def fit_scaling(
     return Scaling(tuple(map(host, centers)), tuple(map(host, factors)), host(offsets), host(scale))
 
 
-def feature_units(features: Mapping[str, np.ndarray], normalization: Normalization) -> tuple[Array, ...]:
+def feature_units(
+    features: Mapping[str, np.ndarray], normalization: Normalization, shared: Mapping[str, np.ndarray]
+) -> tuple[Array, ...]:
     """The factors of plain features, one vector [n_features] per species."""
-    return tuple(host(_center_and_factor(np.asarray(v, np.float64), normalization)[1]) for v in features.values())
+    factors = {
+        label: _center_and_factor(np.asarray(v, np.float64), normalization)[1] for label, v in features.items()
+    }
+    return tuple(host(_shared_unit(factor, shared[label])) for label, factor in factors.items())
+
+
+def _shared_unit(factor: np.ndarray, shared: np.ndarray) -> np.ndarray:
+    """Factors, of which those of some features are made one: SHARED over the root mean square of their units.
+
+    Of many features of one kind those that hardly vary are the rough ones. Blown up, they are what a network overfits
+    with; and a network that begins with small numbers begins almost linear, and stays smooth.
+    """
+    chosen = shared & (factor > 0)
+    if not chosen.any():
+        return factor
+    return np.where(chosen, SHARED / np.sqrt((factor[chosen] ** -2.0).mean()), factor)
 
 
 def _center_and_factor(values: np.ndarray, normalization: Normalization) -> tuple[np.ndarray, np.ndarray]:

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from miniffx import _checks, geometry, mapping
 from miniffx._pytree import pytree
 from miniffx.descriptors import DescriptorSet
+from miniffx.descriptors.tensor_moments import MomentPairs, Moments
 from miniffx.neighbors import Array, NeighborList
 from miniffx.structure import Structure
 from miniffx.training.batching import Group, padded_groups
@@ -32,7 +33,10 @@ class SpeciesFeatures:
         vectors: [batch, rows, n_columns, 3], the displacements D to the neighbours in Å (:mod:`miniffx.neighbors`);
             None without Jacobian.
         jacobian: [batch, rows, n_features, n_columns · 3], ∂G/∂D in 1/Å, 0 where padded; None where it was not asked
-            for.
+            for, and where the next two take its place.
+        moments: those that all features follow from, if there are such
+            (:meth:`miniffx.descriptors.DescriptorSet.moment_pairs`); None otherwise.
+        pairs: what every pair adds to these moments; None otherwise.
     """
 
     centers: Array
@@ -40,6 +44,8 @@ class SpeciesFeatures:
     neighbors: Array | None
     vectors: Array | None
     jacobian: Array | None
+    moments: Moments | None = None
+    pairs: MomentPairs | None = None
 
 
 @dataclass(frozen=True)
@@ -176,8 +182,14 @@ def _bytes(descriptors: DescriptorSet, group: Group, jacobian: bool, dtype: Any)
         if width := len(descriptors.of(label)):
             total += rows * (4 + number * width)
             if jacobian:
-                total += rows * columns[-1] * (4 + 3 * number * (1 + width))
+                total += rows * columns[-1] * (4 + number * (3 + _per_pair(descriptors, label)))
     return total
+
+
+def _per_pair(descriptors: DescriptorSet, label: str) -> int:
+    """Numbers that take the place of a Jacobian, or are one, per pair."""
+    orders = descriptors.orders_of_moments(label)
+    return 3 * len(descriptors.of(label)) if orders is None else MomentPairs.numbers(orders)
 
 
 @partial(jax.jit, static_argnums=(0, 3))
@@ -196,8 +208,12 @@ def _features(
         flat, rows = _rows((vectors, environments))
         real = jax.vmap(mapping.row_mask)(environments, structures)
         values = descriptors.features_of_displacements(label, flat, rows, neighbors.labels, structures)
-        slopes = None
-        if jacobian:
+        slopes, moments = None, None
+        pairs = descriptors.moment_pairs(label, flat, rows, neighbors.labels) if jacobian else None
+        if pairs is not None:
+            moments = pairs.moments(*flat.shape[:1], flat.dtype)
+            moments, pairs = jax.tree.map(lambda leaf: leaf.reshape(*batch, *leaf.shape[1:]), (moments, pairs))
+        elif jacobian:
             slopes = descriptors.jacobian(label, flat, rows, neighbors.labels, structures)
             slopes = slopes.reshape(*batch, slopes.shape[1], 3 * slopes.shape[2]) * guard[..., None]
         result[label] = SpeciesFeatures(
@@ -206,6 +222,8 @@ def _features(
             neighbors=environments.neighbors if jacobian else None,
             vectors=vectors if jacobian else None,
             jacobian=slopes,
+            moments=moments,
+            pairs=pairs,
         )
     return result
 

@@ -194,16 +194,18 @@ def _scaled(
         raise ValueError(f"`train` must hold every species of the model, got none of {', '.join(missing)}")
     per_species = features.per_species()
     per_species = {label: per_species[label] for label in model.species}
+    shared = {label: model.descriptors.share_unit(label) for label in model.species}
     scaling = fit_scaling(
         per_species,
         train.counts(model.species),
         np.array([frame.energy for frame in train]),
         {label: [repr(d) for d in model.descriptors.of(label)] for label in model.species},
         normalization,
+        shared,
     )
     units = None
     if normalization.components is not None:
-        units = feature_units(per_species, normalization)
+        units = feature_units(per_species, normalization, shared)
     return dataclasses.replace(model, scaling=scaling, histograms=Histograms.of(per_species)), units
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from miniffx._pytree import pytree, static
+from miniffx.descriptors.tensor_moments import Moments
 from miniffx.models import MLP, NNPotential
 from miniffx.neighbors import Array
 from miniffx.training.dataset import Dataset
@@ -52,7 +54,9 @@ class Batch:
     def without_forces(self) -> Batch:
         """The same frames without what needs Jacobians."""
         species = {
-            label: dataclasses.replace(features, neighbors=None, vectors=None, jacobian=None)
+            label: dataclasses.replace(
+                features, neighbors=None, vectors=None, jacobian=None, moments=None, pairs=None
+            )
             for label, features in self.species.items()
         }
         return dataclasses.replace(self, species=species, forces=None, stress=None)
@@ -122,18 +126,22 @@ def predict(model: NNPotential, batch: Batch) -> tuple[Array, dict[str, Array], 
     scaling = model.scaling
     frame = jnp.arange(len(batch.energies))[:, None]
 
-    def total(values: dict[str, Array]) -> tuple[Array, tuple[Array, dict[str, Array]]]:
+    def total(values: dict[str, Array | Moments]) -> tuple[Array, tuple[Array, dict[str, Array]]]:
         energies = jnp.zeros_like(batch.energies)
         rows = {}
-        for label, features in values.items():
+        for label, given in values.items():
             index = model.species.index(label)
+            features = given if not isinstance(given, Moments) else _of_moments(model, label, given)
             centers = batch.species[label].centers
             some = model.networks[index](scaling.apply(index, features)) * scaling.scale
             rows[label] = jnp.where(centers < batch.n_atoms, some, 0)
             energies += rows[label].sum(axis=1)
         return energies.sum(), (energies, rows)
 
-    values = {label: features.values for label, features in batch.species.items()}
+    values = {
+        label: features.values if features.moments is None else features.moments
+        for label, features in batch.species.items()
+    }
     if batch.forces is None and batch.stress is None:
         energies, rows = total(values)[1]
         return energies, rows, None, None
@@ -141,11 +149,9 @@ def predict(model: NNPotential, batch: Batch) -> tuple[Array, dict[str, Array], 
     forces = jnp.zeros((len(energies), batch.n_atoms, 3), energies.dtype)
     virial = jnp.zeros((len(energies), 3, 3), energies.dtype)
     for label, features in batch.species.items():
-        assert features.jacobian is not None
         assert features.neighbors is not None
-        # ∂E/∂D of every pair; moving the neighbour along D moves the centre against it.
-        pull = jnp.einsum("brf,brfx->brx", slopes[label], features.jacobian, precision=jax.lax.Precision.HIGHEST)
-        pull = pull.reshape(*features.neighbors.shape, 3)
+        # Moving the neighbour along D moves the centre against it.
+        pull = _pull(slopes[label], features)
         if batch.forces is not None:
             forces = forces.at[frame, features.centers].add(pull.sum(axis=2), mode="drop")
             forces = forces.at[frame[:, :, None], features.neighbors].add(-pull)
@@ -159,6 +165,30 @@ def predict(model: NNPotential, batch: Batch) -> tuple[Array, dict[str, Array], 
         None if batch.forces is None else forces,
         None if batch.stress is None else virial / volumes,
     )
+
+
+def _of_moments(model: NNPotential, label: str, moments: Moments) -> Array:
+    """Features [batch, rows, n_features]: a row depends on no other, so that all are as those of one structure."""
+    flat, shape = _flat(moments)
+    features = model.descriptors.of_moments(label, flat)
+    return features.reshape(*shape, features.shape[-1])
+
+
+def _pull(slopes: Array | Moments, features: SpeciesFeatures) -> Array:
+    """∂E/∂D [batch, rows, n_columns, 3] of every pair in eV/Å, from derivatives in features or in moments."""
+    assert features.neighbors is not None
+    if isinstance(slopes, Moments):
+        (flat, pairs), _ = _flat((slopes, features.pairs))
+        pull = pairs.pull(flat)
+    else:
+        pull = jnp.einsum("brf,brfx->brx", slopes, features.jacobian, precision=jax.lax.Precision.HIGHEST)
+    return pull.reshape(*features.neighbors.shape, 3)
+
+
+def _flat(tree: Any) -> tuple[Any, tuple[int, int]]:
+    """The two leading axes of every leaf in one, and what they were."""
+    shape = jax.tree.leaves(tree)[0].shape[:2]
+    return jax.tree.map(lambda leaf: leaf.reshape(shape[0] * shape[1], *leaf.shape[2:]), tree), shape
 
 
 def differences(networks: tuple[MLP, ...], model: NNPotential, batch: Batch) -> dict[str, Difference]:

@@ -1,0 +1,71 @@
+"""Harmonics: polynomials of a direction that turn among themselves, of ranks 0 to 3, and how three of them couple.
+
+With Σ_m Y_lm² = 1 on the unit sphere, so that Σ_m Y_lm(û) Y_lm(v̂) = P_l(û · v̂), the Legendre polynomial. They are the
+real spherical harmonics times √(4π / (2l + 1)): NIST Digital Library of Mathematical Functions, section 14.30.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+
+import jax.numpy as jnp
+import numpy as np
+
+from miniffx.neighbors import Array
+
+# Of every rank l, 2l + 1 polynomials of the components of a unit vector: monomials and their factors.
+HARMONICS: tuple[tuple[dict[str, float], ...], ...] = (
+    ({"": 1.0},),
+    ({"x": 1.0}, {"y": 1.0}, {"z": 1.0}),
+    (
+        {"xy": math.sqrt(3)},
+        {"yz": math.sqrt(3)},
+        {"xz": math.sqrt(3)},
+        {"xx": math.sqrt(3) / 2, "yy": -math.sqrt(3) / 2},
+        {"zz": 1.0, "xx": -0.5, "yy": -0.5},
+    ),
+    (
+        {"xxy": 3 * math.sqrt(5 / 8), "yyy": -math.sqrt(5 / 8)},
+        {"xyz": math.sqrt(15)},
+        {"yzz": 4 * math.sqrt(3 / 8), "xxy": -math.sqrt(3 / 8), "yyy": -math.sqrt(3 / 8)},
+        {"zzz": 1.0, "xxz": -1.5, "yyz": -1.5},
+        {"xzz": 4 * math.sqrt(3 / 8), "xxx": -math.sqrt(3 / 8), "xyy": -math.sqrt(3 / 8)},
+        {"xxz": math.sqrt(15) / 2, "yyz": -math.sqrt(15) / 2},
+        {"xxx": math.sqrt(5 / 8), "xyy": -3 * math.sqrt(5 / 8)},
+    ),
+)
+COUNT = sum(map(len, HARMONICS))
+
+
+def of_rank(rank: int) -> slice:
+    """Where the harmonics of one rank are among all."""
+    return slice(rank**2, (rank + 1) ** 2)
+
+
+def harmonics(x: Array, y: Array, z: Array) -> list[Array]:
+    """All COUNT of them, rank after rank, of unit vectors (x, y, z)."""
+    monomials = {"": jnp.ones_like(x), "x": x, "y": y, "z": z}
+    for polynomial in itertools.chain(*HARMONICS[2:]):
+        for letters in polynomial:
+            for part in (letters[:2], letters):
+                if part not in monomials:
+                    monomials[part] = monomials[part[:-1]] * monomials[part[-1]]
+    return [
+        functools.reduce(jnp.add, (factor * monomials[letters] for letters, factor in polynomial.items()))
+        for polynomial in itertools.chain(*HARMONICS)
+    ]
+
+
+@functools.cache
+def tensors(rank: int) -> np.ndarray:
+    """[2 rank + 1, 3, …, 3]: Σ_m Y_m(û) of these is û ⊗ … ⊗ û less its traces."""
+    result = np.zeros((2 * rank + 1, *(3,) * rank))
+    for m, polynomial in enumerate(HARMONICS[rank]):
+        for letters, factor in polynomial.items():
+            orderings = list(itertools.permutations(letters))
+            for ordering in orderings:
+                result[(m, *("xyz".index(letter) for letter in ordering))] += factor / len(orderings)
+    squares = (result**2).sum(axis=tuple(range(1, rank + 1)), keepdims=True)  # alike, and orthogonal
+    return np.asarray(result / squares)
