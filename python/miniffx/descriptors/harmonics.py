@@ -44,18 +44,31 @@ def of_rank(rank: int) -> slice:
     return slice(rank**2, (rank + 1) ** 2)
 
 
-def harmonics(x: Array, y: Array, z: Array) -> list[Array]:
-    """All COUNT of them, rank after rank, of unit vectors (x, y, z)."""
-    monomials = {"": jnp.ones_like(x), "x": x, "y": y, "z": z}
-    for polynomial in itertools.chain(*HARMONICS[2:]):
-        for letters in polynomial:
-            for part in (letters[:2], letters):
-                if part not in monomials:
-                    monomials[part] = monomials[part[:-1]] * monomials[part[-1]]
-    return [
-        functools.reduce(jnp.add, (factor * monomials[letters] for letters, factor in polynomial.items()))
-        for polynomial in itertools.chain(*HARMONICS)
-    ]
+def monomials(unit: Array) -> Array:
+    """[20, ...]: 1, x, y, z, x², …, z³ of unit vectors [3, ...], in the order of :func:`coefficients`."""
+    parts = [jnp.ones_like(unit[:1])]
+    for degree in range(1, len(HARMONICS)):
+        # x times all of the degree below, y times those without x, z times the one without x and y.
+        last = parts[-1].shape[0]
+        starts = (0, last - degree, last - 1)
+        parts.append(jnp.concatenate([unit[axis] * parts[-1][start:] for axis, start in enumerate(starts)]))
+    return jnp.concatenate(parts)
+
+
+@functools.cache
+def coefficients() -> np.ndarray:
+    """[COUNT, 20]: harmonics in monomials."""
+    letters = ["".join(chosen) for p in range(len(HARMONICS)) for chosen in _words(p)]
+    result = np.zeros((COUNT, len(letters)))
+    for row, polynomial in enumerate(itertools.chain(*HARMONICS)):
+        for monomial, factor in polynomial.items():
+            result[row, letters.index(monomial)] = factor
+    return result
+
+
+def _words(degree: int) -> list[tuple[str, ...]]:
+    """Monomials of one degree as letters, in the order of :func:`monomials`."""
+    return list(itertools.combinations_with_replacement("xyz", degree))
 
 
 @functools.cache

@@ -8,6 +8,7 @@ not, what a pair adds to the moments and how that changes with its displacement 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,8 @@ import numpy as np
 
 from miniffx import geometry, mapping
 from miniffx._pytree import pytree, static
-from miniffx.descriptors.harmonics import COUNT, harmonics, of_rank, tensors
+from miniffx.descriptors import cutoffs
+from miniffx.descriptors.harmonics import COUNT, coefficients, monomials, of_rank, tensors
 from miniffx.neighbors import Array, Environments
 
 if TYPE_CHECKING:
@@ -116,9 +118,10 @@ def tensor_moments(
             sums.append(jnp.zeros((displacements.shape[0], count, COUNT), displacements.dtype))
             continue
         vectors, inside = _inside(displacements, environments, index, cutoff)
-        radial, angular = _parts(vectors, count, cutoff)
-        radial = jnp.where(inside[:, None], radial, 0)
-        sums.append(jnp.einsum("rnk,rmk->rnm", radial, angular, precision=HIGHEST))
+        r = jnp.sqrt((vectors * vectors).sum(axis=0))
+        radial = jnp.where(inside, _radial(r, count, cutoff), 0)
+        powers = jnp.einsum("nrk,prk->rnp", radial, monomials(vectors / r), precision=HIGHEST)
+        sums.append(jnp.matmul(powers, _transposed(powers.dtype), precision=HIGHEST))
     return Moments(jnp.stack(sums, axis=1), labels)
 
 
@@ -212,54 +215,59 @@ class MomentPairs:
         return jnp.concatenate(pulled, axis=1)
 
 
-def _inside(
-    displacements: Array, environments: Environments, neighbor: int, cutoff: float
-) -> tuple[tuple[Array, Array, Array], Array]:
-    """Displacements x, y, z [rows, columns] to the neighbours of one species, and which of them count.
+def _inside(displacements: Array, environments: Environments, neighbor: int, cutoff: float) -> tuple[Array, Array]:
+    """Displacements [3, rows, columns] to the neighbours of one species, and which of them count.
 
     Those that do not are replaced by something harmless.
     """
     vectors = displacements[:, mapping.columns_of(neighbor, environments)]
     r = geometry.norm(vectors)
     inside = (jnp.arange(r.shape[-1]) < environments.counts[:, neighbor][:, None]) & (r < cutoff) & (r > 0)
-    x, y, z = (
-        jnp.where(inside, component, harmless)
-        for component, harmless in zip(jnp.moveaxis(vectors, -1, 0), (0.5 * cutoff, 0.0, 0.0), strict=True)
-    )
-    return (x, y, z), inside
+    harmless = jnp.asarray([0.5 * cutoff, 0, 0], vectors.dtype)
+    return jnp.moveaxis(jnp.where(inside[..., None], vectors, harmless), -1, 0), inside
 
 
-def _parts(vectors: tuple[Array, Array, Array], count: int, cutoff: float) -> tuple[Array, Array]:
-    """R_n [rows, count, columns] and Y_lm [rows, COUNT, columns] of displacements within the cutoff."""
-    x, y, z = vectors
-    r = jnp.sqrt(x * x + y * y + z * z)
-    inverse = 1 / r
-    sine, cosine = jnp.sin(np.pi / cutoff * r), jnp.cos(np.pi / cutoff * r)
-    screen = 0.5 * (1 + cosine) * inverse
-    sines = [jnp.zeros_like(sine), sine]
-    for _ in range(count - 1):
-        sines.append(2 * cosine * sines[-1] - sines[-2])  # sin (n + 1) a = 2 cos a sin n a − sin (n − 1) a
-    radial = jnp.stack([one * screen for one in sines[1:]], axis=1)
-    return radial, jnp.stack(harmonics(x * inverse, y * inverse, z * inverse), axis=1)
+def _radial(r: Array, count: int, cutoff: float) -> Array:
+    """R_n(r) [count, ...] in 1/Å for r < cutoff: sin n a = sin a · U_{n−1}(cos a), a = π r / cutoff.
+
+    U is the Chebyshev polynomial of the second kind, and ½ (1 + cos a) the cutoff function.
+    """
+    screen = cutoffs.cosine(r, cutoff)
+    cosine = 2 * screen - 1
+    values = [jnp.ones_like(r), 2 * cosine]
+    for _ in range(count - 2):
+        values.append(2 * cosine * values[-1] - values[-2])
+    squared = (np.pi / cutoff * r) ** 2
+    sine = functools.reduce(lambda value, factor: value * squared + factor, SINE, jnp.zeros_like(r))  # sin a / a
+    return jnp.stack(values[:count]) * (sine * screen * (np.pi / cutoff))
 
 
-def _pairs_of_species(
-    vectors: tuple[Array, Array, Array], inside: Array, count: int, cutoff: float
-) -> PairsOfSpecies:
-    parts = functools.partial(_parts, count=count, cutoff=cutoff)
-    zero, one = jnp.zeros_like(vectors[0]), jnp.ones_like(vectors[0])
-    radial, angular = parts(vectors)
-    r = jnp.sqrt(sum(component**2 for component in vectors))
-    directions = tuple(component / r for component in vectors)
-    slope = jax.jvp(parts, (vectors,), (directions,))[1][0]
-    along = [tuple(one if axis == k else zero for k in range(3)) for axis in range(3)]
-    slopes = jnp.stack([jax.jvp(parts, (vectors,), (axis,))[1][1] for axis in along], axis=1)
+# sin(a)/a = Σ (−1)ᵏ a²ᵏ / (2k + 1)! to the last digit for a ≤ π, highest power first.
+SINE = [(-1) ** k / math.factorial(2 * k + 1) for k in range(14, -1, -1)]
+
+
+def _pairs_of_species(vectors: Array, inside: Array, count: int, cutoff: float) -> PairsOfSpecies:
+    r = jnp.sqrt((vectors * vectors).sum(axis=0))
+    radial = jnp.stack(jax.jvp(lambda r: _radial(r, count, cutoff), (r,), (jnp.ones_like(r),)), axis=1)
+
+    def powers(vectors: Array) -> Array:
+        return monomials(vectors / jnp.sqrt((vectors * vectors).sum(axis=0)))
+
+    def along(axis: Array) -> Array:
+        return jax.jvp(powers, (vectors,), (jnp.broadcast_to(axis[:, None, None], vectors.shape),))[1]
+
+    of_powers = jnp.asarray(coefficients(), r.dtype)
+    slopes = jax.vmap(along)(jnp.eye(3, dtype=r.dtype))
     return PairsOfSpecies(
-        radial=jnp.where(inside[:, None, None], jnp.stack([radial, slope], axis=2), 0),
-        angular=angular,
-        slopes=slopes,
-        directions=jnp.stack(directions, axis=1),
+        radial=jnp.moveaxis(jnp.where(inside, radial, 0), 2, 0),
+        angular=jnp.einsum("mp,prk->rmk", of_powers, powers(vectors), precision=HIGHEST),
+        slopes=jnp.einsum("mp,xprk->rxmk", of_powers, slopes, precision=HIGHEST),
+        directions=jnp.moveaxis(vectors / r, 1, 0),
     )
+
+
+def _transposed(dtype: Any) -> Array:
+    return jnp.asarray(coefficients().T, dtype)
 
 
 @functools.cache
