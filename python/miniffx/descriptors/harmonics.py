@@ -44,15 +44,14 @@ def of_rank(rank: int) -> slice:
     return slice(rank**2, (rank + 1) ** 2)
 
 
-def monomials(unit: Array) -> Array:
-    """[20, ...]: 1, x, y, z, x², …, z³ of unit vectors [3, ...], in the order of :func:`coefficients`."""
-    parts = [jnp.ones_like(unit[:1])]
-    for degree in range(1, len(HARMONICS)):
-        # x times all of the degree below, y times those without x, z times the one without x and y.
-        last = parts[-1].shape[0]
-        starts = (0, last - degree, last - 1)
-        parts.append(jnp.concatenate([unit[axis] * parts[-1][start:] for axis, start in enumerate(starts)]))
-    return jnp.concatenate(parts)
+def monomials(x: Array, y: Array, z: Array) -> list[Array]:
+    """1, x, y, z, x², …, z³, in the order of :func:`coefficients`.
+
+    Each is a product of its own: XLA takes minutes to compile derivatives of such that are made of each other.
+    """
+    components = {"x": x, "y": y, "z": z}
+    words = itertools.chain(*map(_words, range(1, len(HARMONICS))))
+    return [jnp.ones_like(x), *(functools.reduce(jnp.multiply, (components[c] for c in word)) for word in words)]
 
 
 @functools.cache

@@ -8,7 +8,6 @@ not, what a pair adds to the moments and how that changes with its displacement 
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -120,7 +119,7 @@ def tensor_moments(
         vectors, inside = _inside(displacements, environments, index, cutoff)
         r = jnp.sqrt((vectors * vectors).sum(axis=0))
         radial = jnp.where(inside, _radial(r, count, cutoff), 0)
-        powers = jnp.einsum("nrk,prk->rnp", radial, monomials(vectors / r), precision=HIGHEST)
+        powers = jnp.einsum("nrk,prk->rnp", radial, jnp.stack(monomials(*vectors / r)), precision=HIGHEST)
         sums.append(jnp.matmul(powers, _transposed(powers.dtype), precision=HIGHEST))
     return Moments(jnp.stack(sums, axis=1), labels)
 
@@ -228,22 +227,9 @@ def _inside(displacements: Array, environments: Environments, neighbor: int, cut
 
 
 def _radial(r: Array, count: int, cutoff: float) -> Array:
-    """R_n(r) [count, ...] in 1/Å for r < cutoff: sin n a = sin a · U_{n−1}(cos a), a = π r / cutoff.
-
-    U is the Chebyshev polynomial of the second kind, and ½ (1 + cos a) the cutoff function.
-    """
-    screen = cutoffs.cosine(r, cutoff)
-    cosine = 2 * screen - 1
-    values = [jnp.ones_like(r), 2 * cosine]
-    for _ in range(count - 2):
-        values.append(2 * cosine * values[-1] - values[-2])
-    squared = (np.pi / cutoff * r) ** 2
-    sine = functools.reduce(lambda value, factor: value * squared + factor, SINE, jnp.zeros_like(r))  # sin a / a
-    return jnp.stack(values[:count]) * (sine * screen * (np.pi / cutoff))
-
-
-# sin(a)/a = Σ (−1)ᵏ a²ᵏ / (2k + 1)! to the last digit for a ≤ π, highest power first.
-SINE = [(-1) ** k / math.factorial(2 * k + 1) for k in range(14, -1, -1)]
+    """R_n(r) [count, ...] in 1/Å for 0 < r < cutoff."""
+    orders = np.arange(1, count + 1).reshape(-1, *(1,) * r.ndim)
+    return jnp.sin(jnp.asarray(np.pi / cutoff * orders, r.dtype) * r) * (cutoffs.cosine(r, cutoff) / r)
 
 
 def _pairs_of_species(vectors: Array, inside: Array, count: int, cutoff: float) -> PairsOfSpecies:
@@ -251,7 +237,7 @@ def _pairs_of_species(vectors: Array, inside: Array, count: int, cutoff: float) 
     radial = jnp.stack(jax.jvp(lambda r: _radial(r, count, cutoff), (r,), (jnp.ones_like(r),)), axis=1)
 
     def powers(vectors: Array) -> Array:
-        return monomials(vectors / jnp.sqrt((vectors * vectors).sum(axis=0)))
+        return jnp.stack(monomials(*vectors / jnp.sqrt((vectors * vectors).sum(axis=0))))
 
     def along(axis: Array) -> Array:
         return jax.jvp(powers, (vectors,), (jnp.broadcast_to(axis[:, None, None], vectors.shape),))[1]

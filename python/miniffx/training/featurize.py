@@ -207,13 +207,15 @@ def _features(
         # A row depends on no other: those of all structures are as those of one.
         flat, rows = _rows((vectors, environments))
         real = jax.vmap(mapping.row_mask)(environments, structures)
-        values = descriptors.features_of_displacements(label, flat, rows, neighbors.labels, structures)
         slopes, moments = None, None
         pairs = descriptors.moment_pairs(label, flat, rows, neighbors.labels) if jacobian else None
-        if pairs is not None:
+        if pairs is None:
+            values = descriptors.features_of_displacements(label, flat, rows, neighbors.labels, structures)
+        else:
             moments = pairs.moments(*flat.shape[:1], flat.dtype)
+            values = descriptors.of_moments(label, moments)
             moments, pairs = jax.tree.map(lambda leaf: leaf.reshape(*batch, *leaf.shape[1:]), (moments, pairs))
-        elif jacobian:
+        if jacobian and pairs is None:
             slopes = descriptors.jacobian(label, flat, rows, neighbors.labels, structures)
             slopes = slopes.reshape(*batch, slopes.shape[1], 3 * slopes.shape[2]) * guard[..., None]
         result[label] = SpeciesFeatures(
