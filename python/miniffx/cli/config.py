@@ -39,8 +39,8 @@ class Descriptors:
 class Network:
     """[network]: one per species."""
 
-    hidden: list[int] = key([48, 48], "widths of the hidden layers")
-    activation: str = key("tanh", "tanh, sigmoid, softplus, silu, relu, linear or another of miniffx.MLP")
+    hidden: list[int] = key([64, 64], "widths of the hidden layers")
+    activation: str = key("silu", "silu, tanh, sigmoid, softplus, relu, linear or another of miniffx.MLP")
     bias: bool | list[bool] = key(True, "whether layers have biases, or one answer for every layer")
     species: dict = key({}, "other values for some, as { Si = { hidden = [20], activation = 'silu', bias = false } }")
     members: int = key(1, "more than one: a committee of so many, trained at once")
@@ -63,15 +63,15 @@ class Training:
 
     start: str = key("", "a saved model to train on; [descriptors], [network] and [normalization] are then not used")
     optimizer: str = key("adam", "'adam' or another of miniffx.Optimizer (mini-batches), or 'lbfgs' (whole set)")
-    steps: int = key(12000, "updates of the weights")
+    steps: int = key(5000, "updates of the weights")
     batch_size: int = key(8, "frames per step; 'lbfgs' takes all")
-    learning_rate: float = key(0.003, "the largest; 'lbfgs' has none, and none of the next five")
+    learning_rate: float = key(0.005, "the largest; 'lbfgs' has none, and none of the next five")
     schedule: str = key("cosine", "how it ends: 'cosine', 'linear', 'exponential', or 'constant'")
     final: float = key(0.0, "the fraction of the learning rate at the last step")
-    warmup: int = key(0, "steps in which the learning rate grows from 0")
+    warmup: int = key(100, "steps in which the learning rate grows from 0")
     clip: float = key(0.0, "the longest gradient (global norm); 0: any")
     options: dict = key({}, "further arguments of the optimizer, as in optax: { b1 = 0.95 }")
-    average: float = key(0.0, "decay per step of averaged weights, for instance 0.999; 0: no averages")
+    average: float = key(0.999, "decay per step of averaged weights, for instance 0.999; 0: no averages")
     patience: int = key(0, "stop after so many steps without a better validation score; 0: never")
     force_fraction: float = key(1.0, "part of the frames of a mini-batch whose forces and stress are looked at")
     energy_weight: float = key(1.0, "of squared energy errors, in (eV/atom)^-2")

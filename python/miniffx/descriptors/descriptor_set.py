@@ -127,13 +127,14 @@ class DescriptorSet:
 
         def of_rows(displacements: Array, environments: Environments) -> Array:
             columns = products.sums(members, displacements, environments, labels)
+            blocks = []
             for places, invariants in self._invariants(label):
                 moments = tensor_moments(invariants, displacements, environments, labels)
-                columns.update(zip(places, moments.contract(invariants).T, strict=True))
+                blocks.append((places, moments.contract(invariants)))
             for indices, group in groups:
                 evaluate = partial(_evaluate, displacements=displacements, environments=environments, labels=labels)
                 columns.update(zip(indices, jax.vmap(evaluate, axis_size=len(indices))(group), strict=True))
-            return jnp.stack([columns[index] for index in range(len(columns))], axis=-1)
+            return _in_order(columns, blocks, -1)
 
         return mapping.in_blocks(of_rows, displacements, environments)
 
@@ -153,13 +154,14 @@ class DescriptorSet:
                 return _evaluate(one, vectors, environments, labels).sum()
 
             columns = products.jacobians(members, displacements, environments, labels)
+            blocks = []
             for places, invariants in self._invariants(label):
-                slopes = _jacobian_of_invariants(invariants, displacements, environments, labels)
-                columns.update(zip(places, slopes, strict=True))
+                block = _jacobian_of_invariants(invariants, displacements, environments, labels)
+                blocks.append((places, jnp.moveaxis(block, 0, 1)))
             for indices, group in groups:
                 slopes = jax.vmap(jax.grad(total), in_axes=(None, 0), axis_size=len(indices))(displacements, group)
                 columns.update(zip(indices, slopes, strict=True))
-            return jnp.stack([columns[index] for index in range(len(columns))], axis=1)
+            return _in_order(columns, blocks, 1)
 
         return mapping.in_blocks(of_rows, displacements, environments)
 
@@ -219,6 +221,14 @@ class DescriptorSet:
         elsewhere = {member.place for member in members}
         elsewhere |= {place for places, _ in self._invariants(label) for place in places}
         return members, _groups({n: d for n, d in enumerate(descriptors) if n not in elsewhere})
+
+
+def _in_order(columns: dict[int, Array], blocks: list[tuple[list[int], Array]], axis: int) -> Array:
+    """All descriptors along an axis: single ones [rows, ...] by their places, and blocks that have the axis already."""
+    parts = [jnp.stack(list(columns.values()), axis=axis)] if columns else []
+    order = np.array([*columns, *(place for places, _ in blocks for place in places)])
+    every = jnp.concatenate([*parts, *(block for _, block in blocks)], axis=axis)
+    return every if (order == np.arange(len(order))).all() else jnp.take(every, np.argsort(order), axis=axis)
 
 
 def _jacobian_of_invariants(

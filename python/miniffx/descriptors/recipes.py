@@ -87,7 +87,7 @@ def default_set(dataset: Iterable[Any], cutoff: float = 6.0) -> DescriptorSet:
     With more than five species no three moments are contracted, of which there would be thousands.
 
     Moments are divided by √⟨Σ_j R_n(r_ij)²⟩, the size that those of rank 1 and above would have in the data if
-    neighbours had independent directions. Training scales all of these descriptors by one factor
+    neighbours had independent directions, and by √n, so that what varies fast counts less. Training scales all of these descriptors by one factor
     (:class:`miniffx.models.Normalization`): those that hardly vary stay small, and the potential smooth.
 
     Args:
@@ -119,7 +119,8 @@ def default_set(dataset: Iterable[Any], cutoff: float = 6.0) -> DescriptorSet:
                 if _is_first(ranks, chosen):
                     orders = tuple(order for _, order in chosen)
                     species = (center, *(label for label, _ in chosen))
-                    descriptors.append(MomentInvariant(ranks, orders, cutoff, species, unit ** -len(ranks)))
+                    factor = float(unit ** -len(ranks) * np.prod(orders) ** -0.5)
+                    descriptors.append(MomentInvariant(ranks, orders, cutoff, species, factor))
     return DescriptorSet(descriptors)
 
 
