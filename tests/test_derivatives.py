@@ -52,6 +52,8 @@ def descriptor_set():
             D.G2(eta=0.3, r_shift=1.0, cutoff=GAP, species=(SI, SI)),
             D.G4(eta=0.02, zeta=1.5, lam=-1.0, cutoff=GAP, species=(SI, SI, O)),
             D.G4(eta=0.03, zeta=4, lam=1.0, cutoff=GAP, species=(O, SI, SI)),
+            D.MomentInvariant((1, 1), (1, 2), cutoff=GAP, species=(SI, SI, O)),
+            D.MomentInvariant((1, 2, 1), (1, 1, 1), cutoff=GAP, species=(O, SI, SI, SI)),
         ]
     )
 

@@ -280,6 +280,8 @@ def test_values_and_derivatives_are_finite(name):
         *(of(0.1, zeta, lam, CUTOFF, SI_O_O) for of, zeta, lam in powers),
         *(D.CompactWide(0.0, *angles, CUTOFF, SI_O_O, core) for angles, core in windows),
         *(D.CompactRadial(low, CUTOFF, SI_O, core, steep) for low, core, steep in cores),
+        D.MomentInvariant((1, 1), (1, 2), CUTOFF, SI_O_O),
+        D.MomentInvariant((3, 2, 3), (1, 1, 2), CUTOFF, ("Si", "O", "Si", "O")),
     ]
     structure = LONELY[name]
     total = weighted_sum(D.DescriptorSet(everything), structure)
@@ -401,7 +403,7 @@ def model_of(descriptors):
 
 def test_models_survive_files(tmp_path):
     kept = [d for d in SMOOTH.values() if not isinstance(d, (D.RadialDescriptor, D.AngularDescriptor))]
-    model = model_of([*kept, D.G2(0.1, 0.0, CUTOFF, ("O", "Si"))])
+    model = model_of([*kept, D.G2(0.1, 0.0, CUTOFF, ("O", "Si")), D.MomentInvariant((2, 2), (1, 2), CUTOFF, SI_SI_O)])
     model.save(tmp_path / "family.safetensors")
     again = mff.load(tmp_path / "family.safetensors")
     assert jax.tree.structure(again) == jax.tree.structure(model)

@@ -468,10 +468,9 @@ def test_overflow_is_nan_in_every_row():
 # -- recipes ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("recipe", [D.behler_set, D.default_set])
-def test_recipes_cover_every_pair_and_triple(recipe):
+def test_behler_set_covers_every_pair_and_triple():
     data = [systems.molecule(), systems.two_species()]
-    ds = recipe(data, cutoff=4.5)
+    ds = D.behler_set(data, cutoff=4.5)
     labels = ("O", "Si")
     assert ds.species == labels
     kinds = {d.species for d in ds}
@@ -480,11 +479,36 @@ def test_recipes_cover_every_pair_and_triple(recipe):
     assert {kind for kind in kinds if len(kind) == 3} == expected
     assert len(ds.of("O")) == len(ds.of("Si"))
     assert {d.cutoff for d in ds} == {4.5}
-    parameters = [tuple(sorted((f.name, str(getattr(d, f.name))) for f in dataclasses.fields(d))) for d in ds]
-    assert len(set(parameters)) == len(parameters), "a descriptor is there twice"
+    assert len(set(map(repr, ds))) == len(ds), "a descriptor is there twice"
     for d in ds:
         assert np.isfinite(d.eta)
         assert d.eta >= 0
+
+
+def test_default_set_holds_every_invariant_once():
+    """Two moments of seven orders, three of two (with two species): no two descriptors have the same factors."""
+    ds = D.default_set([systems.molecule(), systems.two_species()], cutoff=4.5)
+    assert ds.species == ("O", "Si")
+    for label in ds.species:
+        found = {tuple(sorted(zip(d.ranks, d.species[1:], d.orders, strict=True))) for d in ds.of(label)}
+        assert len(found) == len(ds.of(label))
+        counts = {ranks: sum(d.ranks == ranks for d in ds.of(label)) for ranks in {d.ranks for d in ds}}
+        two, three = 14, 4  # channels
+        pairs, triples = two * (two + 1) // 2, three**2 * (three + 1) // 2
+        assert counts[(0,)] == two
+        assert counts[(1, 1)] == counts[(2, 2)] == counts[(3, 3)] == pairs
+        assert counts[(1, 2, 1)] == counts[(3, 2, 3)] == triples
+        assert counts[(2, 2, 2)] == three * (three + 1) * (three + 2) // 6
+        assert counts[(1, 3, 2)] == three**3
+    assert {d.cutoff for d in ds} == {4.5}
+
+
+def test_default_set_of_many_species_has_no_contractions_of_three_moments():
+    labels = ["H", "C", "N", "O", "F", "Si"]
+    chain = Structure.create([[0, 0, 1.5 * k] for k in range(6)], labels)
+    ds = D.default_set([chain], cutoff=4.0)
+    assert max(len(d.ranks) for d in ds) == 2
+    assert len(ds.of("H")) == 12 + 3 * 78
 
 
 # The η of the package miniff 0.1.4 (`default_behler_descriptors`): shortest distances, cutoff, count.
@@ -547,14 +571,15 @@ def test_behler_set_by_its_description():
     assert (found > 0).all()
 
 
-def test_default_set_where_pairs_stay_apart():
-    """From half the cutoff on for a pair that barely meets, those of the closest pair for one that never does."""
-    dimers = [(("A", "A"), 1.5), (("A", "B"), 4.9), (("B", "B"), 5.1)]
-    data = [Structure.create([[0, 0, 0], [0, 0, r]], kind) for kind, r in dimers]
+def test_default_set_scales_moments():
+    """By the root mean square that those of independent directions would have, and by the root of the order."""
+    data = [Structure.create([[0, 0, 0], [0, 0, r]], ["A", "A"]) for r in (1.5, 2.0)]
     ds = D.default_set(data, cutoff=5.0)
-    for kind, nearest in ((("A", "A"), 1.5), (("A", "B"), 2.5), (("B", "A"), 2.5), (("B", "B"), 1.5)):
-        shells = [d.r_shift for d in ds if d.species == kind]
-        assert_allclose(shells, np.linspace(nearest, 5.0, len(shells), endpoint=False), rtol=1e-12)
+    r = np.array([1.5, 2.0])
+    radial = np.sin(np.arange(1, 8)[:, None] * np.pi * r / 5) * 0.5 * (1 + np.cos(np.pi * r / 5)) / r
+    unit = np.sqrt((radial**2).mean())
+    for d in ds:
+        assert d.factor == pytest.approx(unit ** -len(d.orders) / np.sqrt(np.prod(d.orders)))
 
 
 def test_default_set_on_data():

@@ -127,6 +127,7 @@ DERIVATIVES = {
     "miniffx.derivatives": "forces, stress, Hessian of an energy",
     "miniffx.analysis.elastic_constants": "second derivatives of an energy in strains and displacements at once",
     "miniffx.descriptors.descriptor_set": "descriptors in the displacements of the neighbours",
+    "miniffx.descriptors.tensor_moments": "what pairs add to moments in their displacements",
     "miniffx.descriptors.products": "factors of angles, for Jacobians",
     "miniffx.descriptors.angles": "factors of legs, for Jacobians",
     "miniffx.descriptors.compact": "a window in the angle, whose derivative in its cosine has a limit on a line",

@@ -42,7 +42,7 @@ def quickstart(folder: Path, seed: int) -> None:
         data=Data(train="train.extxyz", validation=0.1, test="test.extxyz"),
         descriptors=Descriptors(cutoff=4.5),
         network=Network(hidden=[32, 32]),
-        training=Training(steps=15000, seed=seed),
+        training=Training(steps=2000, seed=seed),
         base=folder,
     )
     with replacing(folder / "config.toml") as temporary:

@@ -87,8 +87,9 @@ def default_set(dataset: Iterable[Any], cutoff: float = 6.0) -> DescriptorSet:
     With more than five species no three moments are contracted, of which there would be thousands.
 
     Moments are divided by √⟨Σ_j R_n(r_ij)²⟩, the size that those of rank 1 and above would have in the data if
-    neighbours had independent directions, and by √n, so that what varies fast counts less. Training scales all of these descriptors by one factor
-    (:class:`miniffx.models.Normalization`): those that hardly vary stay small, and the potential smooth.
+    neighbours had independent directions, and by √n, so that what varies fast counts less. Training scales all of
+    these descriptors by one factor (:class:`miniffx.models.Normalization`): those that hardly vary stay small, and the
+    potential smooth.
 
     Args:
         dataset: a Dataset or structures; species and distances are taken from it.
@@ -196,7 +197,3 @@ def _structures(dataset: Iterable[Any]) -> tuple[list[Structure], list[str]]:
     if not structures:
         raise ValueError("`dataset` must hold at least one structure, got none")
     return structures, sorted({label for structure in structures for label in structure.labels})
-
-
-def _sorted(a: str, b: str) -> tuple[str, str]:
-    return (a, b) if a <= b else (b, a)

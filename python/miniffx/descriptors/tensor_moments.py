@@ -150,9 +150,7 @@ class PairsOfSpecies:
         ∂(R Y)/∂D = R' Y û + R ∂Y/∂D.
         """
         rows, orders, _, columns = self.radial.shape
-        by_pairs = jnp.einsum(
-            "rnm,rnk->rmk", slopes, self.radial.reshape(rows, orders, 2 * columns), precision=HIGHEST
-        )
+        by_pairs = jnp.einsum("rnm,rnk->rmk", slopes, self.radial.reshape(rows, orders, 2 * columns), precision=HIGHEST)
         value, slope = by_pairs[..., :columns], by_pairs[..., columns:]
         along = (slope * self.angular).sum(axis=1)[:, None] * self.directions
         return jnp.moveaxis(along + (value[:, None] * self.slopes).sum(axis=2), 1, 2)

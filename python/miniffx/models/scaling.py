@@ -150,9 +150,7 @@ def feature_units(
     features: Mapping[str, np.ndarray], normalization: Normalization, shared: Mapping[str, np.ndarray]
 ) -> tuple[Array, ...]:
     """The factors of plain features, one vector [n_features] per species."""
-    factors = {
-        label: _center_and_factor(np.asarray(v, np.float64), normalization)[1] for label, v in features.items()
-    }
+    factors = {label: _center_and_factor(np.asarray(v, np.float64), normalization)[1] for label, v in features.items()}
     return tuple(host(_shared_unit(factor, shared[label])) for label, factor in factors.items())
 
 

@@ -212,9 +212,9 @@ def _features(
         if pairs is None:
             values = descriptors.features_of_displacements(label, flat, rows, neighbors.labels, structures)
         else:
-            moments = pairs.moments(*flat.shape[:1], flat.dtype)
+            moments = pairs.moments(flat.shape[0], flat.dtype)
             values = descriptors.of_moments(label, moments)
-            moments, pairs = jax.tree.map(lambda leaf: leaf.reshape(*batch, *leaf.shape[1:]), (moments, pairs))
+            moments, pairs = _batched((moments, pairs), batch)
         if jacobian and pairs is None:
             slopes = descriptors.jacobian(label, flat, rows, neighbors.labels, structures)
             slopes = slopes.reshape(*batch, slopes.shape[1], 3 * slopes.shape[2]) * guard[..., None]
@@ -228,6 +228,11 @@ def _features(
             pairs=pairs,
         )
     return result
+
+
+def _batched(tree: Any, batch: tuple[int, ...]) -> Any:
+    """Undoes :func:`_rows`."""
+    return jax.tree.map(lambda leaf: leaf.reshape(*batch, *leaf.shape[1:]), tree)
 
 
 def _rows(tree: Any) -> Any:

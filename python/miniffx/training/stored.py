@@ -54,9 +54,7 @@ class Batch:
     def without_forces(self) -> Batch:
         """The same frames without what needs Jacobians."""
         species = {
-            label: dataclasses.replace(
-                features, neighbors=None, vectors=None, jacobian=None, moments=None, pairs=None
-            )
+            label: dataclasses.replace(features, neighbors=None, vectors=None, jacobian=None, moments=None, pairs=None)
             for label, features in self.species.items()
         }
         return dataclasses.replace(self, species=species, forces=None, stress=None)
