@@ -81,7 +81,7 @@ def test_values_are_contractions_of_moments(structure, descriptors):
 def test_two_moments_make_legendre_polynomials(structure):
     """Σ_jk R(r_ij) R(r_ik) P_l(cos θ), times 2/3 for l = 2 and 2/5 for l = 3."""
     ds = D.DescriptorSet(D.MomentInvariant((l, l), (1, 2), CUTOFF, ("O", "H", "H")) for l in (1, 2, 3))
-    values = ds(structure, ds.neighbor_list(structure))[0]
+    values = jax.jit(ds)(structure, ds.neighbor_list(structure))[0]
     i, j, _, vectors = mff.neighbors.pairs(structure.positions, structure.cell, structure.pbc, CUTOFF)
     near = vectors[(i == 0) & (np.array(structure.species)[j] == "H")]
     r = np.linalg.norm(near, axis=1)
@@ -189,4 +189,4 @@ def test_what_is_wrong_is_named():
 def test_missing_neighbors_leave_zero():
     ds = D.DescriptorSet([D.MomentInvariant((1, 1), (1, 1), CUTOFF, ("O", "He", "H"))])
     alone = mff.Structure.create([[0, 0, 0], [0, 0, 1.0]], ["O", "H"])
-    assert ds(alone, ds.neighbor_list(alone)).tolist() == [[0.0], [0.0]]
+    assert jax.jit(ds)(alone, ds.neighbor_list(alone)).tolist() == [[0.0], [0.0]]
