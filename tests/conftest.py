@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,3 +52,12 @@ def shared() -> Path:
 def miniff(shared: Path) -> dict[str, Any]:
     """Values and gradients of the reference kernels (their README says how they count)."""
     return json.loads((shared / "reference" / "miniff" / "reference.json").read_text())
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forget_programs() -> Iterator[None]:
+    """Every compiled program holds maps of memory, of which a process on Linux may have 65 530."""
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > 30_000:
+        jax.clear_caches()

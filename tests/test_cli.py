@@ -25,7 +25,7 @@ from test_training import labelled
 CONFIG = """
 [data]
 train = "train.extxyz"
-validation = 0.25
+validation = 0.5
 test = "test.extxyz"
 [descriptors]
 recipe = "behler"
@@ -45,7 +45,7 @@ def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("cli")
     rng = np.random.default_rng(0)
     structures = []
-    for _ in range(16):
+    for _ in range(18):  # 6 to train on, 6 to validate, 6 to test: in one shape
         atoms = bulk("Si", a=5.43)
         atoms.positions += rng.normal(scale=0.1, size=(2, 3))
         structures.append(mff.Structure.from_ase(atoms))
@@ -221,8 +221,8 @@ def test_relax(tmp_path, capsys):
         ("cutoff = 5.0", "cutoff = -4", "`descriptors.cutoff` must be positive, in Å, got -4.0"),
         ("cutoff = 5.0", "cutoff = nan", "`descriptors.cutoff` must be positive, in Å, got nan"),
         ('recipe = "behler"', 'recipe = "best"', "`descriptors.recipe` must be one of default, behler, got 'best'"),
-        ("validation = 0.25", "validation = 1.0", "`data.validation` must be in [0, 1) or a file, got 1.0"),
-        ("validation = 0.25", "validation = 0.01", "`fraction` must leave frames in both parts"),
+        ("validation = 0.5", "validation = 1.0", "`data.validation` must be in [0, 1) or a file, got 1.0"),
+        ("validation = 0.5", "validation = 0.01", "`fraction` must leave frames in both parts"),
         ('"train.extxyz"', '"gone.extxyz"', "`data.train` must be a file, got gone.extxyz, which does not exist"),
         ('train = "train.extxyz"', "", "`data.train` must be a file, got ''"),
         ("[data]", "data = 3\n[data2]", "`data` must be a section, got 3"),

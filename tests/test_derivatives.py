@@ -103,7 +103,7 @@ e_of_batch = jax.jit(jax.vmap(lambda e, s, nl: e(s, nl), in_axes=(None, 0, 0)))
 ef_of_batch = jax.jit(jax.vmap(lambda e, s, nl: mff.energy_and_forces(e)(s, nl), in_axes=(None, 0, 0)))
 
 
-@jax.jit
+@functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})  # compiling is most of it
 def second(energy, structure, nl):
     """Hessian and ∂|F|²/∂parameters."""
     gradient = jax.grad(lambda energy: (mff.forces(energy)(structure, nl) ** 2).sum())(energy)

@@ -73,8 +73,8 @@ FAMILIES = {
 }
 
 
-@pytest.mark.parametrize("names", [("tiny-triclinic-1", "tiny-triclinic-4", "box-24"), ("cluster-12",)])
-def test_values_and_gradients_of_the_reference_kernels(miniff, names):
+def test_values_and_gradients_of_the_reference_kernels(miniff):
+    names = ("tiny-triclinic-1", "tiny-triclinic-4", "box-24", "cluster-12")
     structures = [
         mff.Structure.create(s["fractional"], s["species"], cell=s["cell"], pbc=s["pbc"], fractional=True)
         for s in (miniff["structures"][name] for name in names)
@@ -82,35 +82,38 @@ def test_values_and_gradients_of_the_reference_kernels(miniff, names):
     cases = {name: [c for c in miniff["cases"] if c["structure"] == name and c["family"] in FAMILIES] for name in names}
     made = [FAMILIES[c["family"]](c["parameters"], tuple(c["tag"].split("-"))) for c in cases[names[0]]]
     ds = D.DescriptorSet(made)
-    batch = mff.stack(structures)
-    nl = ds.neighbor_list(batch)
+    staged = systems.in_one_shape(structures, ds)
+    labels = staged[0][0].labels
     # Row i holds the descriptors of the species of atom i: where in a row each of them stands, and in which rows.
     column = np.array([ds.of(one.species[0]).index(one) for one in made])
-    center = np.array([batch.labels.index(one.species[0]) for one in made])
+    center = np.array([labels.index(one.species[0]) for one in made])
 
     def values(structure, nl):
         features = ds(structure, nl)
         return jnp.where(structure.species_index == center[:, None], features.T[column], 0)  # [descriptors, atoms]
 
-    def slopes(structure, nl):
+    @jit
+    def values_and_slopes(structure, nl):
         def sums(positions):
-            return values(dataclasses.replace(structure, positions=positions), nl).sum(axis=1)
+            result = values(dataclasses.replace(structure, positions=positions), nl)
+            return result.sum(axis=1), result
 
+        _, pull, result = jax.vjp(sums, structure.positions, has_aux=True)
         # One descriptor after the other: all at once take longer to compile.
-        return jax.lax.map(jax.vjp(sums, structure.positions)[1], jnp.eye(len(made)))[0]
+        return result, jax.lax.map(pull, jnp.eye(len(made)))[0]
 
-    ours, gradients = jit(lambda s, n: (jax.vmap(values)(s, n), jax.vmap(slopes)(s, n)))(batch, nl)
-    for b, (name, structure) in enumerate(zip(names, structures, strict=True)):
+    for name, structure, stage in zip(names, structures, staged, strict=True):
+        ours, gradients = values_and_slopes(*stage)
         for n, case in enumerate(cases[name]):
             # There, each unordered pair of neighbours with equal labels is counted twice.
             _, *neighbors = case["tag"].split("-")
             counted = 2 if len(neighbors) == 2 and neighbors[0] == neighbors[1] else 1
             expected, gradient = np.array(case["values"]), np.array(case["gradient_of_sum"])
             scale = max(np.abs(expected).max(), 1e-300)
-            ours_here = counted * ours[b, n, : structure.n_atoms]
+            ours_here = counted * ours[n, : structure.n_atoms]
             np.testing.assert_allclose(ours_here, expected, rtol=1e-12, atol=1e-12 * scale)
             scale = max(np.abs(gradient).max(), scale)
-            gradient_here = counted * gradients[b, n, : structure.n_atoms]
+            gradient_here = counted * gradients[n, : structure.n_atoms]
             np.testing.assert_allclose(gradient_here, gradient, rtol=0, atol=1e-12 * scale)
 
 
@@ -190,15 +193,17 @@ def slow(d, structure):
     return total
 
 
-@pytest.mark.parametrize("make", [systems.molecule, systems.two_species, systems.left_handed], ids=lambda f: f.__name__)
-def test_every_descriptor_against_plain_sums(make):
-    structure = make()
-    values = evaluate(D.DescriptorSet(SMOOTH.values()), structure)
-    silicon = np.array(structure.species) == "Si"
-    for column, (name, descriptor) in enumerate(SMOOTH.items()):
-        expected = slow(descriptor, structure)[silicon]
-        np.testing.assert_allclose(values[silicon, column], expected, rtol=1e-10, atol=1e-12, err_msg=name)
-    assert (values[~silicon] == 0).all()
+def test_every_descriptor_against_plain_sums():
+    structures = [systems.molecule(), systems.two_species(), systems.left_handed()]
+    ds = D.DescriptorSet(SMOOTH.values())
+    values_of = jit(ds.__call__)
+    for structure, staged in zip(structures, systems.in_one_shape(structures, ds), strict=True):
+        values = np.asarray(values_of(*staged))[: structure.n_atoms]
+        silicon = np.array(structure.species) == "Si"
+        for column, (name, descriptor) in enumerate(SMOOTH.items()):
+            expected = slow(descriptor, structure)[silicon]
+            np.testing.assert_allclose(values[silicon, column], expected, rtol=1e-10, atol=1e-12, err_msg=name)
+        assert (values[~silicon] == 0).all()
 
 
 @pytest.mark.parametrize("name", cutoffs.NAMES)
@@ -244,15 +249,18 @@ def weighted_sum(ds, structure):
 def test_first_and_second_derivatives_against_central_differences():
     structure = systems.molecule()
     total = weighted_sum(D.DescriptorSet(SMOOTH.values()), structure)
-    gradient = jit(jax.grad(total))
+    # One column of the Hessian after the other: all at once take longer to compile.
+    both = jit(lambda r, v: jax.jvp(jax.grad(total), (r,), (v,)))
+
+    def gradient(positions):
+        return both(jnp.asarray(positions), jnp.zeros_like(structure.positions))[0]
+
     numeric = oracles.central_difference(jit(total), structure.positions, 1e-5)
     np.testing.assert_allclose(gradient(structure.positions), numeric, rtol=0, atol=1e-8 * np.abs(numeric).max())
     numeric = oracles.central_difference(gradient, structure.positions, 1e-5)
-    # One column after the other: all at once take longer to compile.
-    column = jit(lambda r, v: jax.jvp(jax.grad(total), (r,), (v,))[1])
     shape = structure.positions.shape
     units = np.eye(structure.positions.size).reshape(-1, *shape)
-    hessian = np.stack([column(structure.positions, unit) for unit in units], axis=-1).reshape(*shape, *shape)
+    hessian = np.stack([both(structure.positions, unit)[1] for unit in units], axis=-1).reshape(*shape, *shape)
     np.testing.assert_allclose(hessian, numeric, rtol=0, atol=1e-6 * np.abs(numeric).max())
 
 
@@ -270,8 +278,7 @@ LONELY = {
 }
 
 
-@pytest.mark.parametrize("name", LONELY)
-def test_values_and_derivatives_are_finite(name):
+def test_values_and_derivatives_are_finite():
     powers = itertools.product((D.G4, D.G5), (0.3, 1.5), (-1.0, 1.0))
     windows = itertools.product(((0.0, 180.0), (-90.0, 90.0)), ("exp", "poly1"))
     cores = itertools.product((0.0, -CUTOFF), ("exp", "poly1"), (False, True))
@@ -283,12 +290,25 @@ def test_values_and_derivatives_are_finite(name):
         D.MomentInvariant((1, 1), (1, 2), CUTOFF, SI_O_O),
         D.MomentInvariant((3, 2, 3), (1, 1, 2), CUTOFF, ("Si", "O", "Si", "O")),
     ]
-    structure = LONELY[name]
-    total = weighted_sum(D.DescriptorSet(everything), structure)
-    # What is not finite in the Hessian is not finite in its product with a direction either.
-    direction = jnp.asarray(np.random.default_rng(1).normal(size=structure.positions.shape))
-    both = jit(lambda r: (total(r), jax.jvp(jax.grad(total), (r,), (direction,))))
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(both(structure.positions)))
+    ds = D.DescriptorSet(everything)
+    assert np.isfinite(evaluate(ds, LONELY["no silicon"])).all()  # without a row for the descriptors
+    batch = mff.stack(list(LONELY.values()))
+    lists = mff.neighbor_list(batch, CUTOFF, triple_cutoff=CUTOFF)
+    factors = jnp.asarray(np.random.default_rng(0).normal(size=ds.n_descriptors))
+
+    @jit
+    def both(structure, nl, direction):
+        def total(positions):
+            return (ds(dataclasses.replace(structure, positions=positions), nl) @ factors).sum()
+
+        # What is not finite in the Hessian is not finite in its product with a direction either.
+        return total(structure.positions), jax.jvp(jax.grad(total), (structure.positions,), (direction,))
+
+    for n, name in enumerate(LONELY):
+        structure, nl = jax.tree.map(lambda leaf, n=n: leaf[n], (batch, lists))
+        direction = jnp.asarray(np.random.default_rng(1).normal(size=structure.positions.shape))
+        for leaf in jax.tree.leaves(both(structure, nl, direction)):
+            assert np.isfinite(leaf).all(), name
 
 
 @pytest.mark.parametrize("core", cutoffs.FALLING)
@@ -380,9 +400,8 @@ def test_stored_jacobians_cover_the_family():
     )
     shared = dataclasses.replace(SMOOTH["G4"], lam=1.0), dataclasses.replace(SMOOTH["G4"], zeta=1.5)
     ds = D.DescriptorSet([*(SMOOTH[name] for name in names), *shared])
-    plain, with_jacobian = (mff.featurize(ds, [structure], jacobian=flag) for flag in (False, True))
-    np.testing.assert_allclose(with_jacobian[0], plain[0], rtol=1e-14)
-    np.testing.assert_allclose(plain[0], evaluate(ds, structure), rtol=1e-12, atol=1e-15)
+    with_jacobian = mff.featurize(ds, [structure], jacobian=True)
+    np.testing.assert_allclose(with_jacobian[0], evaluate(ds, structure), rtol=1e-12, atol=1e-15)
 
     neighbors = ds.neighbor_list(structure)
     for label in ds.species:
@@ -409,7 +428,8 @@ def test_models_survive_files(tmp_path):
     assert jax.tree.structure(again) == jax.tree.structure(model)
     structure = systems.molecule()
     nl = model.neighbor_list(structure)
-    assert float(again(structure, nl)) == float(model(structure, nl))
+    energy = jit(lambda model: model(structure, nl))
+    assert float(energy(again)) == float(energy(model))
 
 
 @pytest.mark.parametrize("name", ["RadialDescriptor", "AngularDescriptor"])

@@ -195,6 +195,8 @@ class Structure:
         extra = n_atoms - self.n_atoms
         if extra < 0:
             raise ValueError(f"`n_atoms` must be at least {self.n_atoms}, got {n_atoms}")
+        if extra == 0:
+            return self
         xp = np if isinstance(self.positions, np.ndarray) else jnp
         return dataclasses.replace(
             self,

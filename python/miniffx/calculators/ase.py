@@ -112,12 +112,16 @@ class ASECalculator(Calculator):
         current: Any = self.atoms  # ASE's copy
         self.results = {}
         state, self._last = self._follow(current), None  # nothing to go on from where this fails
-        values, neighbors = _evaluate(self.energy, state.padded, state.neighbors)
+        neighbors = state.neighbors
+        # Without a skin nothing serves twice, and to ask would be for nothing.
+        if self.skin == 0 or not neighbors.serves(state.padded):
+            neighbors = _update(neighbors, state.padded)
+        values = _evaluate(self.energy, state.padded, neighbors)
         energy, forces, stress, overflow = jax.device_get((*values, neighbors.overflow))
         if overflow:
             state = self._fit(state.structure, state.seen)
-            values, neighbors = _evaluate(self.energy, state.padded, state.neighbors)
-            energy, forces, stress = jax.device_get(values)
+            neighbors = state.neighbors
+            energy, forces, stress = jax.device_get(_evaluate(self.energy, state.padded, neighbors))
         self._last = state._replace(neighbors=neighbors)
 
         forces = np.asarray(forces, dtype=np.float64)[: len(current)]
@@ -180,13 +184,22 @@ class _State(NamedTuple):
     neighbors: NeighborList
 
 
+# Two programs, not one: where the list serves, none of it is written again.
 @jax.jit
-def _evaluate(
-    energy: EnergyFunction, structure: Structure, neighbors: NeighborList
-) -> tuple[tuple[Array, Array, Array], NeighborList]:
-    """((E, F, σ), the list that served); σ is NaN without a volume."""
-    neighbors = neighbors.update(structure)
-    return energy_forces_stress(energy)(structure, neighbors), neighbors
+def _update(neighbors: NeighborList, structure: Structure) -> NeighborList:
+    return neighbors.update(structure)
+
+
+# Two programs, not one: where the list serves, none of it is written again.
+@jax.jit
+def _update(neighbors: NeighborList, structure: Structure) -> NeighborList:
+    return neighbors.update(structure)
+
+
+@jax.jit
+def _evaluate(energy: EnergyFunction, structure: Structure, neighbors: NeighborList) -> tuple[Array, Array, Array]:
+    """E, F, σ; σ is NaN without a volume."""
+    return energy_forces_stress(energy)(structure, neighbors)
 
 
 @jax.jit

@@ -132,18 +132,18 @@ class NeighborList:
         if not _checks.is_traced(structure, self):
             if not np.array_equal(structure.species_index, self.species_index):
                 raise ValueError("`structure` must have the species that the list was built for, got others")
-            covers = self._covers if structure.positions.ndim == 2 else jax.vmap(NeighborList._covers, (0, 0))
-            args = (structure,) if structure.positions.ndim == 2 else (self, structure)
-            if not self.overflow.any() and bool(covers(*args).all()):
+            if self.serves(structure):
                 return self
             return jax.device_put(make_list(structure, self._request(), minimum=self.capacity))
         # Which pairs there are does not change smoothly: derivatives pass the list by.
         current, structure = jax.lax.stop_gradient((self, structure))
-        covers, again = NeighborList._covers, NeighborList._rebuild
-        if structure.positions.ndim == 3:
-            covers, again = jax.vmap(covers), jax.vmap(again)
-        keep = (covers(current, structure) & ~current.overflow).all()
+        again = NeighborList._rebuild if structure.positions.ndim == 2 else jax.vmap(NeighborList._rebuild)
+        keep = _serves(current, structure)
         return jax.lax.cond(keep, lambda: current, lambda: again(current, structure))
+
+    def serves(self, structure: Structure) -> bool:
+        """Whether :meth:`update` would return the list as it is: all lists of a batch. Outside jit only."""
+        return bool(_serves(self, structure))
 
     def _covers(self, structure: Structure) -> Array:
         """Whether every pair now within the cutoff was within cutoff + skin when the list was built.
@@ -194,6 +194,20 @@ class NeighborList:
             positions=jnp.asarray(structure.positions),
             cell=jnp.asarray(structure.cell),
         )
+
+
+@jax.jit
+def _serves(neighbors: NeighborList, structure: Structure) -> Array:
+    """Whether nothing within reach of the cutoffs is missing, and nothing overflowed."""
+    covers = NeighborList._covers if structure.positions.ndim == 2 else jax.vmap(NeighborList._covers)
+    return (covers(neighbors, structure) & ~neighbors.overflow).all()
+
+
+@jax.jit
+def _serves(neighbors: NeighborList, structure: Structure) -> Array:
+    """Whether nothing within reach of the cutoffs is missing, and nothing overflowed."""
+    covers = NeighborList._covers if structure.positions.ndim == 2 else jax.vmap(NeighborList._covers)
+    return (covers(neighbors, structure) & ~neighbors.overflow).all()
 
 
 def make_list(structure: Structure, request: Request, minimum: Capacity | None) -> NeighborList:

@@ -47,12 +47,6 @@ class Group:
         return self.structures[0].labels
 
     @property
-    def list_bytes(self) -> int:
-        """What the neighbour list of one structure takes: an index and a shift per pair, two columns per triple."""
-        shapes = zip(self.capacity.rows, self.capacity.columns, self.capacity.triples, strict=True)
-        return sum(rows * (16 * columns[-1] + 8 * sum(triples)) for rows, columns, triples in shapes)
-
-    @property
     def at_once(self) -> int:
         """How many structures a device should get at a time."""
         atoms = CHUNK_ATOMS.get(jax.default_backend(), CHUNK_ATOMS_ELSEWHERE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -114,16 +115,15 @@ def featurize(
     """The descriptors of a whole data set at once, batched, on the default device.
 
     Structures of similar size are padded alike and go through one compiled program, some at a time. How much memory
-    results and lists need is known before the first descriptor is computed.
+    it takes is known before the first descriptor is computed: results, lists, and what the compiled program needs
+    besides, as the compiler tells.
 
     Args:
         descriptors: the set.
         structures: Structures or frames, of any sizes and species.
         jacobian: whether to compute the derivatives in the neighbours' displacements too. They need
             n_descriptors × n_neighbors × 3 numbers per atom.
-        memory: a bound in GiB on the results and the lists of the structures worked on together. The fewer GiB, the
-            fewer structures at a time. What the device needs while it computes comes on top: on CPUs, where few rows
-            are computed at a time, some tens of MiB; elsewhere several times what one batch leaves.
+        memory: a bound in GiB on all of that. The fewer GiB, the fewer structures at a time.
         progress: show what is needed, and a progress bar.
 
     Returns:
@@ -146,28 +146,29 @@ def featurize(
     groups = padded_groups(frames, labels, descriptors.needs)
     dtype = jnp.result_type(*(frame.positions.dtype for frame in frames))
     # Of a group whose results are put together from those of its parts, both are there for a moment.
-    kept = [_bytes(descriptors, group, jacobian, dtype) for group in groups]
-    results = sum(one * len(group) for one, group in zip(kept, groups, strict=True))
-    results += max(one * len(group) for one, group in zip(kept, groups, strict=True))
-    works = [max(1, one + group.list_bytes) for one, group in zip(kept, groups, strict=True)]
+    kept = [_bytes(descriptors, group, jacobian, dtype) * len(group) for group in groups]
+    results = sum(kept) + max(kept)
+    bound = math.inf if memory is None else _checks.positive("memory", memory) * 2**30
+    if results > bound:
+        raise MemoryError(f"features need {results / 2**30:.3g} GiB, `memory` allows {memory:g}")
     sizes = [group.at_once for group in groups]
-    if memory is not None:
-        bound = _checks.positive("memory", memory) * 2**30
-        if results + max(works) > bound:
-            raise MemoryError(f"features need {(results + max(works)) / 2**30:.3g} GiB, `memory` allows {memory:g}")
-        sizes = [min(size, int((bound - results) // work)) for size, work in zip(sizes, works, strict=True)]
-    n_batches = sum(-(-len(group) // size) for group, size in zip(groups, sizes, strict=True))
-    needed = results + max(size * work for size, work in zip(sizes, works, strict=True))
-    with tqdm(total=len(frames), disable=not progress, unit="structure", dynamic_ncols=True) as bar:
+    if memory is not None or progress:
+        found = [_fitting(descriptors, group, jacobian, bound - results) for group in groups]
+        sizes = [size for size, _ in found]
+        needed = results + max(work for _, work in found)
+        n_batches = sum(-(-len(group) // size) for group, size in zip(groups, sizes, strict=True))
+        if needed > bound:
+            raise MemoryError(f"features need {needed / 2**30:.3g} GiB, `memory` allows {memory:g}")
         if progress:
-            bar.write(f"needs {needed / 2**30:.2g} GiB, {n_batches} batches", file=sys.stderr)
+            tqdm.write(f"needs {needed / 2**30:.2g} GiB, {n_batches} batches", file=sys.stderr)
+    with tqdm(total=len(frames), disable=not progress, unit="structure", dynamic_ncols=True) as bar:
         batches = []
         for group, size in zip(groups, sizes, strict=True):
-            parts = []
+            parts: list[dict[str, SpeciesFeatures]] = []
             for batch, neighbors, keep in group.parts(size):
+                jax.block_until_ready(parts[-1:])  # lists are made while the device works on one batch, not on more
                 features = _features(descriptors, batch, neighbors, jacobian)
                 parts.append(jax.tree.map(lambda leaf, keep=keep: leaf[:keep], features))
-                jax.block_until_ready(parts[-2:-1])  # lists are made while the device works, and not far ahead
                 bar.update(keep)
             species = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
             batches.append(FeatureBatch(np.asarray(group.indices), group.n_atoms, species))
@@ -190,6 +191,23 @@ def _per_pair(descriptors: DescriptorSet, label: str) -> int:
     """Numbers that take the place of a Jacobian, or are one, per pair."""
     orders = descriptors.orders_of_moments(label)
     return 3 * len(descriptors.of(label)) if orders is None else MomentPairs.numbers(orders)
+
+
+def _fitting(descriptors: DescriptorSet, group: Group, jacobian: bool, bound: float) -> tuple[int, int]:
+    """How many structures at a time stay below a bound in bytes, at least one, and the bytes that they need."""
+    size = group.at_once
+    while True:
+        batch, neighbors, _ = next(group.parts(size))
+        # What is compiled here is what will be called.
+        told = _features.lower(descriptors, batch, neighbors, jacobian).compile().memory_analysis()
+        lists = sum(leaf.nbytes for leaf in jax.tree.leaves((batch, neighbors)))
+        # Of one batch, lists on host and device, temporaries, results with the copy that is kept; lists of the next.
+        work = 3 * lists
+        if told is not None:
+            work += told.temp_size_in_bytes + told.output_size_in_bytes
+        if size == 1 or work <= bound:
+            return size, work
+        size = max(1, min(size // 2, int(size * bound / work)))
 
 
 @partial(jax.jit, static_argnums=(0, 3))
