@@ -190,12 +190,6 @@ def _update(neighbors: NeighborList, structure: Structure) -> NeighborList:
     return neighbors.update(structure)
 
 
-# Two programs, not one: where the list serves, none of it is written again.
-@jax.jit
-def _update(neighbors: NeighborList, structure: Structure) -> NeighborList:
-    return neighbors.update(structure)
-
-
 @jax.jit
 def _evaluate(energy: EnergyFunction, structure: Structure, neighbors: NeighborList) -> tuple[Array, Array, Array]:
     """E, F, σ; σ is NaN without a volume."""

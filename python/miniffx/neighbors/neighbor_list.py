@@ -203,13 +203,6 @@ def _serves(neighbors: NeighborList, structure: Structure) -> Array:
     return (covers(neighbors, structure) & ~neighbors.overflow).all()
 
 
-@jax.jit
-def _serves(neighbors: NeighborList, structure: Structure) -> Array:
-    """Whether nothing within reach of the cutoffs is missing, and nothing overflowed."""
-    covers = NeighborList._covers if structure.positions.ndim == 2 else jax.vmap(NeighborList._covers)
-    return (covers(neighbors, structure) & ~neighbors.overflow).all()
-
-
 def make_list(structure: Structure, request: Request, minimum: Capacity | None) -> NeighborList:
     """The list of one structure or a batch. Leaves are NumPy arrays, or the structure's own where JAX owns them."""
     environments, overflow = build(structure, request, minimum)
