@@ -423,9 +423,10 @@ def test_overflow_is_nan_in_every_row():
 # -- recipes ---------------------------------------------------------------------------------------
 
 
-def test_behler_set_covers_every_pair_and_triple():
+@pytest.mark.parametrize("recipe", [D.behler_set, D.gaussian_set])
+def test_recipes_cover_every_pair_and_triple(recipe):
     data = [systems.molecule(), systems.two_species()]
-    ds = D.behler_set(data, cutoff=4.5)
+    ds = recipe(data, cutoff=4.5)
     labels = ("O", "Si")
     assert ds.species == labels
     kinds = {d.species for d in ds}
@@ -524,6 +525,16 @@ def test_behler_set_by_its_description():
     found = np.asarray(values(ds, structure, ds.neighbor_list(structure)))
     assert np.isfinite(found).all()
     assert (found > 0).all()
+
+
+def test_gaussian_set_where_pairs_stay_apart():
+    """From half the cutoff on for a pair that barely meets, those of the closest pair for one that never does."""
+    dimers = [(("A", "A"), 1.5), (("A", "B"), 4.9), (("B", "B"), 5.1)]
+    data = [Structure.create([[0, 0, 0], [0, 0, r]], kind) for kind, r in dimers]
+    ds = D.gaussian_set(data, cutoff=5.0)
+    for kind, nearest in ((("A", "A"), 1.5), (("A", "B"), 2.5), (("B", "A"), 2.5), (("B", "B"), 1.5)):
+        shells = [d.r_shift for d in ds if d.species == kind]
+        assert_allclose(shells, np.linspace(nearest, 5.0, len(shells), endpoint=False), rtol=1e-12)
 
 
 def test_default_set_scales_moments():

@@ -109,7 +109,7 @@ def test_panels_stay_in_the_place_of_the_axes(engine, loose):
     ax = figure.add_axes((0.5, 0.2, 0.45, 0.6)) if loose else figure.add_subplot(1, 2, 2)
     other = figure.add_subplot(1, 2, 1)
     data = [mff.Structure.from_ase(bulk("Si")), mff.Structure.from_ase(bulk("SiC", "zincblende", a=4.4))]
-    assert mff.plot.descriptors(D.behler_set(data, cutoff=5.0), ax=ax) is ax
+    assert mff.plot.descriptors(D.gaussian_set(data, cutoff=5.0), ax=ax) is ax
     figure.draw_without_rendering()
     panels = [panel for panel in figure.axes if panel is not other]
     assert len(panels) == 4

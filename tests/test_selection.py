@@ -192,7 +192,7 @@ def test_of_recipes_on_structures():
         ]
 
     data = rattled(40)
-    ds = D.DescriptorSet([*D.behler_set(data, cutoff=5.0), *D.default_set(data, cutoff=5.0)])
+    ds = D.DescriptorSet([*D.behler_set(data, cutoff=5.0), *D.gaussian_set(data, cutoff=5.0)])
     selection = D.select(ds, mff.featurize(ds, data), n=16)
     assert len(selection.descriptors) == 16
     unseen = mff.featurize(ds, rattled(20)).per_species()["Si"]

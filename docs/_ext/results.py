@@ -12,7 +12,7 @@ from IPython.display import Image, Markdown, display
 
 MACHINE = ("processor", "cores", "memory_GiB", "device", "python")
 LONG = 40  # characters of a cell
-COMMANDS = {"silicon": "python benchmarks/silicon.py --seeds 3"}
+COMMANDS: dict[str, str] = {}
 
 
 def show(benchmarks: Path) -> None:
@@ -37,9 +37,7 @@ def show(benchmarks: Path) -> None:
 
 
 def command(benchmarks: Path, name: str) -> str:
-    """What makes a result: the first command in the docstring of its script without options, or with those below."""
-    if name in COMMANDS:
-        return COMMANDS[name]
+    """What makes a result: the first command in the docstring of its script without options."""
     script = benchmarks / f"{name}.py"
     if not script.exists():
         return f"# benchmarks/results/{name}.json"
@@ -84,13 +82,14 @@ def neighbors(record: dict[str, Any], benchmarks: Path) -> None:
     display(Markdown(text))
 
 
-def silicon(record: dict[str, Any], benchmarks: Path) -> None:
+def accuracy(record: dict[str, Any], benchmarks: Path) -> None:
     """Errors on the test frames, for each seed."""
     rows = []
-    for run in record["runs"]:
+    for name, run in ((case["name"], run) for case in record["cases"] for run in case["runs"]):
         test = run["test"]
         rows.append(
             {
+                "": name,
                 "seed": run["seed"],
                 "wall time (s)": f"{run['seconds']:.0f}",
                 **{
@@ -101,8 +100,9 @@ def silicon(record: dict[str, Any], benchmarks: Path) -> None:
             }
         )
     text = (
-        "`miniffx fit examples/silicon.toml`: DFT frames of silicon, Y. Zuo et al., J. Phys. Chem. A 124, 731 (2020). "
-        "Errors on the test frames, which are never trained on.\n\n"
+        "`miniffx fit examples/silicon.toml` and `examples/molybdenum.toml`, which name data and cutoff and leave all "
+        "else to the defaults: DFT frames, Y. Zuo et al., J. Phys. Chem. A 124, 731 (2020). Errors on the test frames, "
+        "which are never trained on.\n\n"
     )
     display(Markdown(text + table(rows)))
 
@@ -170,7 +170,7 @@ RENDERERS = {
     "neighbors": neighbors,
     "energies": energies,
     "descriptors": descriptors,
-    "silicon": silicon,
+    "accuracy": accuracy,
     "molecular_dynamics": molecular_dynamics,
 }
 

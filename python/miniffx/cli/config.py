@@ -31,7 +31,7 @@ class Data:
 class Descriptors:
     """[descriptors]: what the network sees."""
 
-    recipe: str = key("default", "'default' or 'behler'")
+    recipe: str = key("default", "'default', 'behler' or 'gaussian'")
     cutoff: float = key(6.0, "Å")
 
 
@@ -316,7 +316,7 @@ def normalization(config: Config) -> Any:
     )
 
 
-RECIPES = ("default", "behler")
+RECIPES = ("default", "behler", "gaussian")
 
 
 def _one_of(names: Any) -> str:

@@ -86,7 +86,7 @@ def _initial_model(config: Config, train: mff.Dataset) -> Any:
         if not isinstance(model, mff.NNPotential | mff.Committee):
             raise ValueError(f"`training.start` must be a network, got a file with a {type(model).__name__}")
         return model
-    recipe = {"default": mff.descriptors.default_set, "behler": mff.descriptors.behler_set}[config.descriptors.recipe]
+    recipe = getattr(mff.descriptors, f"{config.descriptors.recipe}_set")
     descriptors = recipe(train, cutoff=config.descriptors.cutoff)
     network = config.network
     unknown = sorted(set(network.species) - set(descriptors.species))

@@ -16,6 +16,7 @@ from miniffx.descriptors.moment_invariant import MomentInvariant as MomentInvari
 from miniffx.descriptors.radial import RadialDescriptor as RadialDescriptor
 from miniffx.descriptors.recipes import behler_set as behler_set
 from miniffx.descriptors.recipes import default_set as default_set
+from miniffx.descriptors.recipes import gaussian_set as gaussian_set
 from miniffx.descriptors.selection import Selection as Selection
 from miniffx.descriptors.selection import select as select
 from miniffx.descriptors.sigmoid import Sigmoid as Sigmoid

@@ -78,6 +78,52 @@ def behler_set(
     return DescriptorSet(descriptors)
 
 
+def gaussian_set(dataset: Iterable[Any], cutoff: float = 6.0) -> DescriptorSet:
+    """Gaussian shells around the atom, and angular functions at three radial resolutions.
+
+    Radial, for every ordered pair of species: Gaussian shells, one at the shortest distance of the pair in the data,
+    or at half the cutoff if it stays further apart, and on to the cutoff, as wide as their spacing. Angular, for every
+    triple of species: G4 with ζ = 1, 2, 4, 16, λ = ±1, at three radial resolutions. A pair that never meets in the
+    data gets shells like the closest pair.
+
+    Args:
+        dataset: a Dataset or structures; species and shortest distances are taken from it.
+        cutoff: Å.
+
+    Returns:
+        A DescriptorSet for all species in the data.
+
+    Raises:
+        ValueError: no structures, or no neighbours within the cutoff.
+
+    >>> import miniffx as mff
+    >>> argon = mff.Structure.create([[0, 0, 0], [0, 0, 3.0]], ["Ar", "Ar"])
+    >>> len(mff.descriptors.gaussian_set([argon], cutoff=6.0))
+    36
+    """
+    structures, labels = _structures(dataset)
+    cutoff = _checks.positive("cutoff", cutoff)
+    shortest = shortest_distances(structures, cutoff)
+    closest = min(shortest.values())
+    if closest == np.inf:
+        raise ValueError(f"`cutoff` must reach at least one neighbour in the data, got {cutoff} Å")
+    descriptors: list[Descriptor] = []
+    for center in labels:
+        for other in labels:
+            nearest = shortest[_sorted(center, other)]
+            nearest = closest if nearest == np.inf else min(nearest, 0.5 * cutoff)
+            shells, spacing = np.linspace(nearest, cutoff, SHELLS, endpoint=False, retstep=True)
+            for shell in shells:
+                eta = float(1 / (2 * spacing**2))
+                descriptors.append(G2(eta=eta, r_shift=float(shell), cutoff=cutoff, species=(center, other)))
+        widths = (cutoff, (cutoff + closest) / 2, closest)
+        descriptors += _angular(G4, center, labels, cutoff, [float(1 / (2 * width**2)) / 2 for width in widths])
+    return DescriptorSet(descriptors)
+
+
+SHELLS = 12
+
+
 def default_set(dataset: Iterable[Any], cutoff: float = 6.0) -> DescriptorSet:
     """What we recommend to somebody who has no opinion: invariants of moments, of up to four bodies.
 
@@ -197,3 +243,7 @@ def _structures(dataset: Iterable[Any]) -> tuple[list[Structure], list[str]]:
     if not structures:
         raise ValueError("`dataset` must hold at least one structure, got none")
     return structures, sorted({label for structure in structures for label in structure.labels})
+
+
+def _sorted(a: str, b: str) -> tuple[str, str]:
+    return (a, b) if a <= b else (b, a)
