@@ -63,7 +63,7 @@ def select(
     descriptors, column by column as here).
 
     Args:
-        descriptors: the set, for instance recipes together: ``DescriptorSet([*behler_set(data), *gaussian_set(data)])``.
+        descriptors: the set, for instance two recipes: ``DescriptorSet([*behler_set(data), *gaussian_set(data)])``.
         features: what :func:`miniffx.featurize` returns for it, or a mapping from species to [n_atoms, n_features].
         min_range: the largest value minus the smallest, as the descriptors are (a number of neighbours and the like).
         max_correlation: from above 0 to 1; 1 keeps all.
