@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from miniffx import _checks
-from miniffx._pytree import pytree, static
+from miniffx._pytree import host, pytree, static
 from miniffx.neighbors.build import build
 from miniffx.neighbors.capacity import Capacity, capacity_of
 from miniffx.neighbors.environments import Environments
@@ -143,9 +143,22 @@ class NeighborList:
 
     def serves(self, structure: Structure) -> bool:
         """Whether :meth:`update` would return the list as it is: all lists of a batch. Outside jit only."""
-        return bool(_serves(self, structure))
+        if structure.positions.ndim == 3:
+            return bool(_serves(self, structure))
+        # With NumPy, which answers before JAX has been asked.
+        current = dataclasses.replace(
+            self,
+            positions=host(self.positions),
+            cell=host(self.cell),
+            species_index=host(self.species_index),
+        )
+        with np.errstate(all="ignore"):  # numbers that are not finite do not serve, and are named by who searches
+            try:
+                return not bool(self.overflow) and bool(current._covers(jax.tree.map(host, structure), np))
+            except np.linalg.LinAlgError:
+                return False
 
-    def _covers(self, structure: Structure) -> Array:
+    def _covers(self, structure: Structure, xp: Any = jnp) -> Array:
         """Whether every pair now within the cutoff was within cutoff + skin when the list was built.
 
         With the periodic lattice vectors mapped by F and u the motion of the atoms beyond that map, a pair has
@@ -156,22 +169,23 @@ class NeighborList:
             return same & (structure.species_index == self.species_index).all()
         axes = [axis for axis in range(3) if self.pbc[axis]]
         dtype = self.positions.dtype
-        change = jnp.zeros((3, 3), dtype)  # F − 1 in the space of the periodic vectors, F⁻¹ − 1 likewise
-        back = jnp.zeros((3, 3), dtype)
+        full = _full if xp is jnp else np.matmul
+        change = xp.zeros((3, 3), dtype)  # F − 1 in the space of the periodic vectors, F⁻¹ − 1 likewise
+        back = xp.zeros((3, 3), dtype)
         if axes:
             old, new = (
-                jnp.asarray(self.cell)[jnp.asarray(axes)],
-                jnp.asarray(structure.cell)[jnp.asarray(axes)],
+                xp.asarray(self.cell)[xp.asarray(axes)],
+                xp.asarray(structure.cell)[xp.asarray(axes)],
             )
-            inverse_of_old = _full(old.T, jnp.linalg.inv(_full(old, old.T)))
-            change = _full(inverse_of_old, new - old)
-            inverse = jnp.linalg.inv(jnp.eye(3, dtype=dtype) + change)
-            back = inverse - jnp.eye(3, dtype=dtype)
-        moved = structure.positions - self.positions - _full(jnp.asarray(self.positions), change)
-        moved = jnp.where(structure.mask[:, None], moved, 0)
-        longest = jnp.sqrt((moved**2).sum(axis=-1).max(initial=0))
-        stretch = 1 + jnp.sqrt((back**2).sum())
-        fits = jnp.asarray(True)
+            inverse_of_old = full(old.T, xp.linalg.inv(full(old, old.T)))
+            change = full(inverse_of_old, new - old)
+            inverse = xp.linalg.inv(xp.eye(3, dtype=dtype) + change)
+            back = inverse - xp.eye(3, dtype=dtype)
+        moved = structure.positions - self.positions - full(xp.asarray(self.positions), change)
+        moved = xp.where(structure.mask[:, None], moved, 0)
+        longest = xp.sqrt((moved**2).sum(axis=-1).max(initial=0))
+        stretch = 1 + xp.sqrt((back**2).sum())
+        fits = xp.asarray(True)
         for reach in {self.cutoff, self.triple_cutoff or self.cutoff}:
             fits &= stretch * (reach + 2 * longest) < reach + self.skin
         return fits & (structure.species_index == self.species_index).all()
