@@ -134,7 +134,7 @@ def default_set(dataset: Iterable[Any], cutoff: float = 6.0) -> DescriptorSet:
 
     Moments are divided by √⟨Σ_j R_n(r_ij)²⟩, the size that those of rank 1 and above would have in the data if
     neighbours had independent directions, and by √n, so that what varies fast counts less. Training scales all of
-    these descriptors by one factor (:class:`miniffx.models.Normalization`): those that hardly vary stay small, and the
+    these descriptors by one factor (:class:`miniffx.Normalization`): those that hardly vary stay small, and the
     potential smooth.
 
     Args:
