@@ -103,7 +103,7 @@ def test_killed_and_resumed_is_as_if_nothing_had_happened(folder, tmp_path, caps
     """A process killed twice, wherever it is, and the file of the model that comes out in the end."""
     for name in ("train.extxyz", "test.extxyz"):
         (tmp_path / name).symlink_to(folder / name)
-    options = "steps = 3000\naverage = 0.99\nforce_fraction = 0.5\npatience = 2900"
+    options = "steps = 3000\nbatch_size = 4\naverage = 0.99\nforce_fraction = 0.5\npatience = 2900"
     text = CONFIG.replace("steps = 150", options)
     (tmp_path / "config.toml").write_text(text)
     (tmp_path / "straight.toml").write_text(text.replace('"out"', '"straight"'))
@@ -220,7 +220,7 @@ def test_relax(tmp_path, capsys):
         ("hidden = [6]", 'activation = "tan"', "`network.activation` must be one of tanh,"),
         ("cutoff = 5.0", "cutoff = -4", "`descriptors.cutoff` must be positive, in Å, got -4.0"),
         ("cutoff = 5.0", "cutoff = nan", "`descriptors.cutoff` must be positive, in Å, got nan"),
-        ('recipe = "behler"', 'recipe = "best"', "`descriptors.recipe` must be one of default, behler, got 'best'"),
+        ('recipe = "behler"', 'recipe = "best"', "`descriptors.recipe` must be one of default, behler, gaussian, got 'best'"),
         ("validation = 0.5", "validation = 1.0", "`data.validation` must be in [0, 1) or a file, got 1.0"),
         ("validation = 0.5", "validation = 0.01", "`fraction` must leave frames in both parts"),
         ('"train.extxyz"', '"gone.extxyz"', "`data.train` must be a file, got gone.extxyz, which does not exist"),
