@@ -220,7 +220,11 @@ def test_relax(tmp_path, capsys):
         ("hidden = [6]", 'activation = "tan"', "`network.activation` must be one of tanh,"),
         ("cutoff = 5.0", "cutoff = -4", "`descriptors.cutoff` must be positive, in Å, got -4.0"),
         ("cutoff = 5.0", "cutoff = nan", "`descriptors.cutoff` must be positive, in Å, got nan"),
-        ('recipe = "behler"', 'recipe = "best"', "`descriptors.recipe` must be one of default, behler, gaussian, got 'best'"),
+        (
+            'recipe = "behler"',
+            'recipe = "best"',
+            "`descriptors.recipe` must be one of default, behler, gaussian, got 'best'",
+        ),
         ("validation = 0.5", "validation = 1.0", "`data.validation` must be in [0, 1) or a file, got 1.0"),
         ("validation = 0.5", "validation = 0.01", "`fraction` must leave frames in both parts"),
         ('"train.extxyz"', '"gone.extxyz"', "`data.train` must be a file, got gone.extxyz, which does not exist"),

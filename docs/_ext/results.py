@@ -12,7 +12,6 @@ from IPython.display import Image, Markdown, display
 
 MACHINE = ("processor", "cores", "memory_GiB", "device", "python")
 LONG = 40  # characters of a cell
-COMMANDS: dict[str, str] = {}
 
 
 def show(benchmarks: Path) -> None:
