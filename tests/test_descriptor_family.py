@@ -292,6 +292,8 @@ def test_values_and_derivatives_are_finite():
     ]
     ds = D.DescriptorSet(everything)
     assert np.isfinite(evaluate(ds, LONELY["no silicon"])).all()  # without a row for the descriptors
+    alone = jit(jax.value_and_grad(weighted_sum(ds, LONELY["one atom"])))(LONELY["one atom"].positions)  # no column
+    assert all(np.isfinite(leaf).all() for leaf in alone)
     batch = mff.stack(list(LONELY.values()))
     lists = mff.neighbor_list(batch, CUTOFF, triple_cutoff=CUTOFF)
     factors = jnp.asarray(np.random.default_rng(0).normal(size=ds.n_descriptors))

@@ -11,7 +11,9 @@ import pytest
 from numpy.testing import assert_allclose
 
 import miniffx as mff
+from miniffx.models.scaling import fit_scaling
 from miniffx.training import stored
+from miniffx.training.featurize import compute
 
 D = mff.descriptors
 CUTOFF = 4.0
@@ -122,7 +124,7 @@ def test_training_predicts_what_the_model_does(frame, descriptors):
         frame.structure, model.descriptors.neighbor_list(frame.structure)
     )
     frame = dataclasses.replace(frame, stress=np.zeros((3, 3)))
-    features = mff.featurize(descriptors, [frame], jacobian=True)
+    features = compute(descriptors, [frame.structure], "pairs")
     (batch,) = stored.make_batches(model, mff.Dataset([frame]), features, ("energy", "force", "stress"))
     assert all(f.jacobian is None and f.pairs is not None for f in batch.species.values())
     energies, _, found, virial = jax.jit(stored.predict)(model, batch)
@@ -153,11 +155,14 @@ def test_jacobians_are_derivatives(frame, descriptors):
 
 def test_beside_other_descriptors_jacobians_are_stored(frame, descriptors):
     mixed = D.DescriptorSet([*descriptors, D.G2(0.1, 0.0, CUTOFF, species=("O", "H"))])
-    features = mff.featurize(mixed, [frame], jacobian=True).batches[0].species
+    features = compute(mixed, [frame.structure], "pairs").batches[0].species
     assert features["O"].jacobian is not None
     assert features["O"].pairs is None
     assert features["H"].jacobian is None
     assert features["H"].pairs is not None
+    asked_for = mff.featurize(descriptors, [frame], jacobian=True).batches[0].species["H"]
+    assert asked_for.jacobian.shape[2] == len(descriptors.of("H"))
+    assert asked_for.pairs is None
 
 
 def test_training_scales_invariants_alike(frame, descriptors):
@@ -166,9 +171,12 @@ def test_training_scales_invariants_alike(frame, descriptors):
     model = mff.NNPotential.init(jax.random.key(0), D.DescriptorSet([*descriptors, *g2]), hidden=(3,))
     trained = mff.fit(model, mff.Dataset([frame]), steps=1, weights=mff.LossWeights(forces=0), progress=False).model
     values = mff.featurize(model.descriptors, [frame]).per_species()["O"]
+    chosen = model.descriptors.share_unit("O")
     factor = np.asarray(trained.scaling.factor[trained.species.index("O")])
     assert_allclose(factor[:6], 0.3 / np.sqrt(values[:, :6].var(axis=0).mean()), rtol=1e-10)
     assert_allclose(factor[6:], 1 / values[:, 6:].std(axis=0), rtol=1e-10)
+    plain = fit_scaling({"O": values}, [[4]], [0.0], None, mff.Normalization(features="none"), {"O": chosen})
+    assert (plain.factor[0] == 1).all()
 
 
 def test_what_is_wrong_is_named():

@@ -1003,3 +1003,21 @@ def test_a_first_list_cannot_be_made_inside_jit():
         jax.jit(lambda s: neighbor_list(s, 3.0).n_pairs)(structure)
     with pytest.raises(ValueError, match="outside jit"):
         jax.jit(lambda s: lennard_jones().neighbor_list(s).n_pairs)(structure)
+
+
+@pytest.mark.parametrize("skin", [0.0, 0.5])
+def test_a_list_serves_as_long_as_update_would_keep_it(skin):
+    structure = systems.two_species()
+    nl = neighbor_list(structure, 3.0, skin=skin)
+    assert nl.serves(structure)
+    for step in (1e-3, 0.2, 0.3):
+        positions = np.asarray(structure.positions).copy()
+        positions[0, 0] += step
+        moved = dataclasses.replace(structure, positions=positions)
+        assert nl.serves(moved) == (nl.update(moved) is nl) == (2 * step < skin)
+    assert not nl.serves(dataclasses.replace(structure, positions=np.full_like(structure.positions, np.nan)))
+    assert not nl.serves(dataclasses.replace(structure, cell=np.zeros((3, 3), structure.positions.dtype)))
+    with pytest.raises(ValueError, match=r"`structure` must have positions of shape"):
+        nl.serves(structure.pad(structure.n_atoms + 1))
+    with pytest.raises(ValueError, match=r"`structure` must have the labels"):
+        nl.serves(dataclasses.replace(structure, pbc=(False, False, False)))

@@ -185,11 +185,7 @@ def _is_first(ranks: tuple[int, ...], channels: tuple[tuple[str, int], ...]) -> 
 def _unit(structures: list[Structure], cutoff: float, n: int) -> float:
     """√⟨Σ_j R(r_ij)²⟩ over all atoms and the first n radial functions."""
     total, count = 0.0, 0
-    for number, structure in enumerate(structures):
-        _, _, _, vectors = neighbors.pairs(structure.positions, structure.cell, structure.pbc, cutoff)
-        r = np.linalg.norm(vectors, axis=1)
-        if (r == 0).any():
-            raise ValueError(f"`dataset` must hold no atoms on top of each other, got some in structure {number}")
+    for structure, _, _, r in _distances(structures, cutoff):
         screen = 0.5 * (1 + np.cos(np.pi / cutoff * r)) / r
         radial = np.sin(np.arange(1, n + 1)[:, None] * np.pi / cutoff * r) * screen
         total += float((radial**2).sum()) / n
@@ -203,17 +199,23 @@ def shortest_distances(structures: list[Structure], cutoff: float) -> dict[tuple
     """The shortest distance in Å of every pair of species, infinity where a pair never comes within the cutoff."""
     labels = sorted({label for structure in structures for label in structure.labels})
     shortest = dict.fromkeys(itertools.combinations_with_replacement(labels, 2), np.inf)
-    for number, structure in enumerate(structures):
-        i, j, _, vectors = neighbors.pairs(structure.positions, structure.cell, structure.pbc, cutoff)
-        distances = np.linalg.norm(vectors, axis=1)
-        if (distances == 0).any():
-            raise ValueError(f"`dataset` must hold no atoms on top of each other, got some in structure {number}")
+    for structure, i, j, distances in _distances(structures, cutoff):
         species = np.asarray(structure.species_index)
         for a, b in shortest:
             if a in structure.labels and b in structure.labels:
                 of_kind = (species[i] == structure.labels.index(a)) & (species[j] == structure.labels.index(b))
                 shortest[a, b] = min(shortest[a, b], distances[of_kind].min(initial=np.inf))
     return {pair: float(distance) for pair, distance in shortest.items()}
+
+
+def _distances(structures: list[Structure], cutoff: float) -> Iterator[tuple[Structure, Any, Any, np.ndarray]]:
+    """(structure, i, j, |D|) of every structure and all of its pairs."""
+    for number, structure in enumerate(structures):
+        i, j, _, vectors = neighbors.pairs(structure.positions, structure.cell, structure.pbc, cutoff)
+        distances = np.linalg.norm(vectors, axis=1)
+        if (distances == 0).any():
+            raise ValueError(f"`dataset` must hold no atoms on top of each other, got some in structure {number}")
+        yield structure, i, j, distances
 
 
 def _eta(turning_point: float, cutoff: float) -> float:

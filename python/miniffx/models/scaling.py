@@ -31,7 +31,8 @@ class Normalization:
             E = Σ_s n_s e_s closest to equal energies; otherwise from 0.
         energy_scale: in eV; None: the standard deviation of what the offsets leave per atom.
         features: the unit of every feature: its standard deviation "std", its "range" divided by two, or "none".
-            Invariants of moments (:class:`miniffx.descriptors.MomentInvariant`) have one unit in common.
+            Invariants of moments (:class:`miniffx.descriptors.MomentInvariant`) have one unit in common, the root mean
+            square of theirs over 0.3, unless it is "none".
         center: whether features are counted from their mean (from the middle, for "range"); otherwise from 0.
         components: networks see principal components of the features, scaled to standard deviation 1, in the place of
             features: as many as this whole number says, or those whose singular value is at least this fraction of the
@@ -116,9 +117,7 @@ def fit_scaling(
         values = np.asarray(values, dtype=np.float64)
         if not len(values):
             raise ValueError(f"`features` must hold atoms of every species of the model, got none of {label}")
-        center, factor = _center_and_factor(values, normalization)
-        if shared is not None:
-            factor = _shared_unit(factor, shared[label])
+        center, factor = _center_and_factor(values, normalization, None if shared is None else shared[label])
         constant = factor == 0
         if constant.any():
             which = [names[label][int(n)] if names else f"number {n}" for n in np.flatnonzero(constant)]
@@ -150,8 +149,8 @@ def feature_units(
     features: Mapping[str, np.ndarray], normalization: Normalization, shared: Mapping[str, np.ndarray]
 ) -> tuple[Array, ...]:
     """The factors of plain features, one vector [n_features] per species."""
-    factors = {label: _center_and_factor(np.asarray(v, np.float64), normalization)[1] for label, v in features.items()}
-    return tuple(host(_shared_unit(factor, shared[label])) for label, factor in factors.items())
+    values = {label: np.asarray(v, np.float64) for label, v in features.items()}
+    return tuple(host(_center_and_factor(v, normalization, shared[label])[1]) for label, v in values.items())
 
 
 def _shared_unit(factor: np.ndarray, shared: np.ndarray) -> np.ndarray:
@@ -166,14 +165,17 @@ def _shared_unit(factor: np.ndarray, shared: np.ndarray) -> np.ndarray:
     return np.where(chosen, SHARED / np.sqrt((factor[chosen] ** -2.0).mean()), factor)
 
 
-def _center_and_factor(values: np.ndarray, normalization: Normalization) -> tuple[np.ndarray, np.ndarray]:
+def _center_and_factor(
+    values: np.ndarray, normalization: Normalization, shared: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
     """What to subtract from features [n_atoms, n_features] and what to multiply them with, 0 where constant."""
     low, high, spread = values.min(axis=0), values.max(axis=0), values.std(axis=0)
     constant = spread <= CONSTANT * np.maximum(np.abs(values).max(axis=0), 1e-300)
     middle = (low + high) / 2 if normalization.features == "range" else values.mean(axis=0)
     unit = {"std": spread, "range": (high - low) / 2, "none": np.ones_like(spread)}[normalization.features]
     center = middle if normalization.center else np.zeros_like(middle)
-    return center, np.where(constant, 0.0, 1.0 / np.where(constant, 1.0, unit))
+    factor = np.where(constant, 0.0, 1.0 / np.where(constant, 1.0, unit))
+    return center, factor if shared is None or normalization.features == "none" else _shared_unit(factor, shared)
 
 
 def _components(scaled: np.ndarray, factor: np.ndarray, components: int | float) -> np.ndarray:

@@ -118,20 +118,10 @@ class NeighborList:
         NaN. (Under :func:`jax.vmap` it rebuilds every time: there, nothing can be left undone.)
 
         Raises:
-            ValueError: (outside jit) the species, labels or periodic axes are not those of the list.
+            ValueError: the labels, periodic axes, number of atoms or (outside jit) species are not those of the list.
         """
-        if structure.labels != self.labels or structure.pbc != self.pbc:
-            raise ValueError(
-                f"`structure` must have the labels {self.labels} and periodic axes {self.pbc} of the list, "
-                f"got {structure.labels} and {structure.pbc}"
-            )
-        if structure.positions.shape != self.positions.shape:
-            raise ValueError(
-                f"`structure` must have positions of shape {self.positions.shape}, got {structure.positions.shape}"
-            )
+        self._check(structure)
         if not _checks.is_traced(structure, self):
-            if not np.array_equal(structure.species_index, self.species_index):
-                raise ValueError("`structure` must have the species that the list was built for, got others")
             if self.serves(structure):
                 return self
             return jax.device_put(make_list(structure, self._request(), minimum=self.capacity))
@@ -141,8 +131,27 @@ class NeighborList:
         keep = _serves(current, structure)
         return jax.lax.cond(keep, lambda: current, lambda: again(current, structure))
 
+    def _check(self, structure: Structure) -> None:
+        """ValueError where the atoms are not those of the list."""
+        if structure.labels != self.labels or structure.pbc != self.pbc:
+            raise ValueError(
+                f"`structure` must have the labels {self.labels} and periodic axes {self.pbc} of the list, "
+                f"got {structure.labels} and {structure.pbc}"
+            )
+        if structure.positions.shape != self.positions.shape:
+            raise ValueError(
+                f"`structure` must have positions of shape {self.positions.shape}, got {structure.positions.shape}"
+            )
+        if not _checks.is_traced(structure, self) and not np.array_equal(structure.species_index, self.species_index):
+            raise ValueError("`structure` must have the species that the list was built for, got others")
+
     def serves(self, structure: Structure) -> bool:
-        """Whether :meth:`update` would return the list as it is: all lists of a batch. Outside jit only."""
+        """Whether :meth:`update` would return the list as it is: all lists of a batch. Outside jit only.
+
+        Raises:
+            ValueError: the labels, periodic axes, number of atoms or species are not those of the list.
+        """
+        self._check(structure)
         if structure.positions.ndim == 3:
             return bool(_serves(self, structure))
         # With NumPy, which answers before JAX has been asked.

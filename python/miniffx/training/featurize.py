@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,7 @@ from tqdm import tqdm
 from miniffx import _checks, geometry, mapping
 from miniffx._pytree import pytree
 from miniffx.descriptors import DescriptorSet
+from miniffx.descriptors.harmonics import COUNT
 from miniffx.descriptors.tensor_moments import MomentPairs, Moments
 from miniffx.neighbors import Array, NeighborList
 from miniffx.structure import Structure
@@ -34,10 +35,10 @@ class SpeciesFeatures:
         vectors: [batch, rows, n_columns, 3], the displacements D to the neighbours in Å (:mod:`miniffx.neighbors`);
             None without Jacobian.
         jacobian: [batch, rows, n_features, n_columns · 3], ∂G/∂D in 1/Å, 0 where padded; None where it was not asked
-            for, and where the next two take its place.
-        moments: those that all features follow from, if there are such
+            for, and in training where the next two take its place.
+        moments: in training, those that all features follow from, if there are such
             (:meth:`miniffx.descriptors.DescriptorSet.moment_pairs`); None otherwise.
-        pairs: what every pair adds to these moments; None otherwise.
+        pairs: in training, what every pair adds to these moments; None otherwise.
     """
 
     centers: Array
@@ -140,20 +141,35 @@ def featurize(
     (5, 1)
     """
     frames = [item if isinstance(item, Structure) else item.structure for item in structures]
+    return compute(descriptors, frames, "jacobian" if jacobian else None, memory=memory, progress=progress)
+
+
+Slopes = Literal["jacobian", "pairs"] | None
+
+
+def compute(
+    descriptors: DescriptorSet,
+    frames: list[Structure],
+    slopes: Slopes,
+    *,
+    memory: float | None = None,
+    progress: bool = False,
+) -> Features:
+    """As :func:`featurize`; with `slopes` "pairs", for training, moments and pairs wherever all descriptors follow."""
     if not frames:
         raise ValueError("`structures` must hold at least one structure, got none")
     labels = tuple(sorted({*descriptors.species, *(label for frame in frames for label in frame.labels)}))
     groups = padded_groups(frames, labels, descriptors.needs)
     dtype = jnp.result_type(*(frame.positions.dtype for frame in frames))
     # Of a group whose results are put together from those of its parts, both are there for a moment.
-    kept = [_bytes(descriptors, group, jacobian, dtype) * len(group) for group in groups]
+    kept = [_bytes(descriptors, group, slopes, dtype) * len(group) for group in groups]
     results = sum(kept) + max(kept)
     bound = math.inf if memory is None else _checks.positive("memory", memory) * 2**30
     if results > bound:
         raise MemoryError(f"features need {results / 2**30:.3g} GiB, `memory` allows {memory:g}")
     sizes = [group.at_once for group in groups]
     if memory is not None or progress:
-        found = [_fitting(descriptors, group, jacobian, bound - results) for group in groups]
+        found = [_fitting(descriptors, group, slopes, bound - results) for group in groups]
         sizes = [size for size, _ in found]
         needed = results + max(work for _, work in found)
         n_batches = sum(-(-len(group) // size) for group, size in zip(groups, sizes, strict=True))
@@ -167,7 +183,7 @@ def featurize(
             parts: list[dict[str, SpeciesFeatures]] = []
             for batch, neighbors, keep in group.parts(size):
                 jax.block_until_ready(parts[-1:])  # lists are made while the device works on one batch, not on more
-                features = _features(descriptors, batch, neighbors, jacobian)
+                features = _features(descriptors, batch, neighbors, slopes)
                 parts.append(jax.tree.map(lambda leaf, keep=keep: leaf[:keep], features))
                 bar.update(keep)
             species = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
@@ -175,31 +191,29 @@ def featurize(
     return Features(tuple(batches), tuple(frame.n_atoms for frame in frames), descriptors.n_descriptors)
 
 
-def _bytes(descriptors: DescriptorSet, group: Group, jacobian: bool, dtype: Any) -> int:
+def _bytes(descriptors: DescriptorSet, group: Group, slopes: Slopes, dtype: Any) -> int:
     """What is kept of one structure of a group."""
     total = 0
     number = np.dtype(dtype).itemsize
     for label, rows, columns in zip(group.labels, group.capacity.rows, group.capacity.columns, strict=True):
         if width := len(descriptors.of(label)):
             total += rows * (4 + number * width)
-            if jacobian:
-                total += rows * columns[-1] * (4 + number * (3 + _per_pair(descriptors, label)))
+            orders = descriptors.orders_of_moments(label) if slopes == "pairs" else None
+            if slopes:
+                per_pair = 3 * width if orders is None else MomentPairs.numbers(orders)
+                total += rows * columns[-1] * (4 + number * (3 + per_pair))
+            if orders is not None:
+                total += rows * number * len(group.labels) * orders * COUNT
     return total
 
 
-def _per_pair(descriptors: DescriptorSet, label: str) -> int:
-    """Numbers that take the place of a Jacobian, or are one, per pair."""
-    orders = descriptors.orders_of_moments(label)
-    return 3 * len(descriptors.of(label)) if orders is None else MomentPairs.numbers(orders)
-
-
-def _fitting(descriptors: DescriptorSet, group: Group, jacobian: bool, bound: float) -> tuple[int, int]:
+def _fitting(descriptors: DescriptorSet, group: Group, slopes: Slopes, bound: float) -> tuple[int, int]:
     """How many structures at a time stay below a bound in bytes, at least one, and the bytes that they need."""
     size = group.at_once
     while True:
         batch, neighbors, _ = next(group.parts(size))
         # What is compiled here is what will be called.
-        told = _features.lower(descriptors, batch, neighbors, jacobian).compile().memory_analysis()
+        told = _features.lower(descriptors, batch, neighbors, slopes).compile().memory_analysis()
         lists = sum(leaf.nbytes for leaf in jax.tree.leaves((batch, neighbors)))
         # Of one batch, lists on host and device, temporaries, results with the copy that is kept; lists of the next.
         work = 3 * lists
@@ -212,7 +226,7 @@ def _fitting(descriptors: DescriptorSet, group: Group, jacobian: bool, bound: fl
 
 @partial(jax.jit, static_argnums=(0, 3))
 def _features(
-    descriptors: DescriptorSet, structures: Structure, neighbors: NeighborList, jacobian: bool
+    descriptors: DescriptorSet, structures: Structure, neighbors: NeighborList, slopes: Slopes
 ) -> dict[str, SpeciesFeatures]:
     """The features of a batch, per species."""
     result = {}
@@ -225,23 +239,23 @@ def _features(
         # A row depends on no other: those of all structures are as those of one.
         flat, rows = _rows((vectors, environments))
         real = jax.vmap(mapping.row_mask)(environments, structures)
-        slopes, moments = None, None
-        pairs = descriptors.moment_pairs(label, flat, rows, neighbors.labels) if jacobian else None
+        jacobian, moments = None, None
+        pairs = descriptors.moment_pairs(label, flat, rows, neighbors.labels) if slopes == "pairs" else None
         if pairs is None:
             values = descriptors.features_of_displacements(label, flat, rows, neighbors.labels, structures)
         else:
             moments = pairs.moments(flat.shape[0], flat.dtype)
             values = descriptors.of_moments(label, moments)
             moments, pairs = _batched((moments, pairs), batch)
-        if jacobian and pairs is None:
-            slopes = descriptors.jacobian(label, flat, rows, neighbors.labels, structures)
-            slopes = slopes.reshape(*batch, slopes.shape[1], 3 * slopes.shape[2]) * guard[..., None]
+        if slopes and pairs is None:
+            jacobian = descriptors.jacobian(label, flat, rows, neighbors.labels, structures)
+            jacobian = jacobian.reshape(*batch, jacobian.shape[1], 3 * jacobian.shape[2]) * guard[..., None]
         result[label] = SpeciesFeatures(
             centers=environments.centers,
             values=jnp.where(real[..., None], values.reshape(*batch, values.shape[-1]), 0) * guard,
-            neighbors=environments.neighbors if jacobian else None,
-            vectors=vectors if jacobian else None,
-            jacobian=slopes,
+            neighbors=environments.neighbors if slopes else None,
+            vectors=vectors if slopes else None,
+            jacobian=jacobian,
             moments=moments,
             pairs=pairs,
         )

@@ -18,7 +18,7 @@ from miniffx.neighbors import Array
 from miniffx.training import feature_table, stored
 from miniffx.training.dataset import Dataset
 from miniffx.training.feature_table import FeatureTable, TableBatch
-from miniffx.training.featurize import Features, featurize
+from miniffx.training.featurize import Features, Slopes, compute
 from miniffx.training.loss import Difference, LossWeights, only, positive_terms
 
 
@@ -142,8 +142,8 @@ def _potential_problem(
     for name, data in (("train", train), ("validation", validation)):
         if data is not None or name == "train":
             _check(model, name, data, terms)
-    jacobian = "force" in terms or "stress" in terms
-    features = featurize(model.descriptors, train, jacobian=jacobian)
+    slopes: Slopes = "pairs" if "force" in terms or "stress" in terms else None
+    features = compute(model.descriptors, [frame.structure for frame in train], slopes)
     dtype = next(iter(features.batches[0].species.values())).values.dtype
     units: tuple[Array, ...] | None = None
     if model.scaling is None:
@@ -151,7 +151,7 @@ def _potential_problem(
     model = _in_dtype(model, dtype)
     held_out = None
     if validation is not None:
-        held_features = featurize(model.descriptors, validation, jacobian=jacobian)
+        held_features = compute(model.descriptors, [frame.structure for frame in validation], slopes)
         held_out = _samples("validation", model, validation, held_features, terms)
     return Problem(
         parameters=model.networks,
