@@ -24,7 +24,8 @@ def build(structure: Structure, request: Request, minimum: Capacity | None) -> t
         centers = []
         for a, rows in enumerate(capacity.rows):
             atoms = np.flatnonzero(s == a)
-            centers.append(np.concatenate([atoms, np.full(rows - len(atoms), structure.n_atoms)]).astype(np.int32))
+            centers.append(np.full(rows, structure.n_atoms, np.int32))
+            centers[a][: len(atoms)] = atoms
         rows_of, slots_of, overflow = fill(pairs_of, s, centers, capacity, request, structure.labels)
         assert not overflow
         filled.append((environments_from(centers, rows_of, slots_of, capacity, kinds), overflow))
@@ -66,10 +67,10 @@ def search(
         pair_max, triple_max = np.maximum(pair_max, most_pairs), np.maximum(triple_max, most_triples)
 
     capacity = Capacity(
-        rows=tuple(min(bucket(int(n)), structure.n_atoms) for n in n_rows),
-        columns=tuple(offsets_of([bucket(int(n)) for n in row]) for row in pair_max),
+        rows=tuple(min(bucket(n), structure.n_atoms) for n in n_rows.tolist()),
+        columns=tuple(offsets_of(map(bucket, row)) for row in pair_max.tolist()),
         triples=tuple(
-            tuple(bucket(int(n)) for n, kind in zip(triple_max, kinds, strict=True) if kind[0] == a)
+            tuple(bucket(n) for n, kind in zip(triple_max.tolist(), kinds, strict=True) if kind[0] == a)
             for a in range(n_species)
         ),
     )

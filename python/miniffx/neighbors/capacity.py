@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
 
 from miniffx.neighbors.environments import Environments
 
@@ -27,14 +26,11 @@ class Capacity:
 
     def union(self, other: Capacity) -> Capacity:
         """The smallest capacity that holds both."""
-
-        def widths(offsets: tuple[int, ...]) -> np.ndarray:
-            return np.diff(offsets)
-
         return Capacity(
             rows=tuple(map(max, self.rows, other.rows)),
             columns=tuple(
-                offsets_of(np.maximum(widths(a), widths(b))) for a, b in zip(self.columns, other.columns, strict=True)
+                offsets_of(map(max, widths_of(a), widths_of(b)))
+                for a, b in zip(self.columns, other.columns, strict=True)
             ),
             triples=tuple(tuple(map(max, a, b)) for a, b in zip(self.triples, other.triples, strict=True)),
         )
@@ -42,12 +38,12 @@ class Capacity:
     def enlarged(self, factor: float) -> Capacity:
         """So many times the columns and triples, in buckets."""
 
-        def more(sizes: Any) -> list[int]:
-            return [bucket(math.ceil(factor * int(size))) for size in sizes]
+        def more(sizes: Iterable[int]) -> list[int]:
+            return [bucket(math.ceil(factor * size)) for size in sizes]
 
         return Capacity(
             rows=self.rows,
-            columns=tuple(offsets_of(more(np.diff(offsets))) for offsets in self.columns),
+            columns=tuple(offsets_of(more(widths_of(offsets))) for offsets in self.columns),
             triples=tuple(tuple(more(sizes)) for sizes in self.triples),
         )
 
@@ -60,13 +56,18 @@ def bucket(count: int) -> int:
     """
     if count <= 4:
         return count
-    step = 1 << (int(count - 1).bit_length() - 3)
+    step = 1 << ((count - 1).bit_length() - 3)
     return -(-count // step) * step
 
 
-def offsets_of(widths: Any) -> tuple[int, ...]:
+def offsets_of(widths: Iterable[int]) -> tuple[int, ...]:
     """Where columns of these widths begin, and where the last ends."""
-    return (0, *(int(offset) for offset in np.cumsum(widths)))
+    return tuple(itertools.accumulate(widths, initial=0))
+
+
+def widths_of(offsets: tuple[int, ...]) -> list[int]:
+    """How many columns lie between one offset and the next."""
+    return [end - begin for begin, end in itertools.pairwise(offsets)]
 
 
 def capacity_of(environments: tuple[Environments, ...]) -> Capacity:

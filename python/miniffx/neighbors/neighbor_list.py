@@ -66,7 +66,7 @@ def neighbor_list(
     )
     if request.triple_cutoff is not None and request.triple_cutoff > request.cutoff:
         raise ValueError(f"`triple_cutoff` must be at most `cutoff` ({cutoff}), got {triple_cutoff}")
-    return jax.device_put(make_list(structure, request, minimum=capacity))
+    return _on_device(make_list(structure, request, minimum=capacity))
 
 
 @pytree
@@ -124,7 +124,7 @@ class NeighborList:
         if not _checks.is_traced(structure, self):
             if self.serves(structure):
                 return self
-            return jax.device_put(make_list(structure, self._request(), minimum=self.capacity))
+            return _on_device(make_list(structure, self._request(), minimum=self.capacity))
         # Which pairs there are does not change smoothly: derivatives pass the list by.
         current, structure = jax.lax.stop_gradient((self, structure))
         again = NeighborList._rebuild if structure.positions.ndim == 2 else jax.vmap(NeighborList._rebuild)
@@ -243,6 +243,13 @@ def make_list(structure: Structure, request: Request, minimum: Capacity | None) 
         triple_species=request.triple_species,
         skin=request.skin,
     )
+
+
+def _on_device(neighbors: NeighborList) -> NeighborList:
+    """The list with arrays of JAX: what is not one yet goes in one call, and what is one is not handled again."""
+    leaves, tree = jax.tree.flatten(neighbors)
+    new = iter(jax.device_put([leaf for leaf in leaves if not isinstance(leaf, jax.Array)]))
+    return jax.tree.unflatten(tree, [leaf if isinstance(leaf, jax.Array) else next(new) for leaf in leaves])
 
 
 def _own(leaf: Any) -> Any:
