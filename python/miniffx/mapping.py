@@ -26,7 +26,7 @@ TripleFunction = Callable[[Array, Array, Array, Array], Array]  # f(r_ij, r_ik, 
 
 # A sum over more pairs than this takes some rows at a time, and derivatives compute each part again instead of storing
 # it: memory that is asked for anew in every call costs more than arithmetic. MOST_PARTS bounds the parts.
-AT_ONCE = 1 << 17
+AT_ONCE = 1 << 16
 MOST_PARTS = 64
 
 
@@ -336,7 +336,7 @@ def _triples_in_steps(
         return jnp.where(both, formula(r1, r2, r3, cos_theta), 0).sum(axis=0)
 
     steps = jnp.arange(1, n_columns // 2 + 1)
-    if n_rows * n_columns * len(steps) <= AT_ONCE // 8:  # ten numbers of each triple: what the cache holds
+    if n_rows * n_columns * len(steps) <= AT_ONCE // 4:  # ten numbers of each triple: what the cache holds
         return jax.vmap(some)(steps).sum(axis=0)
     return _sum_of_steps(some, steps)
 

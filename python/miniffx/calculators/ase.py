@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import math
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -98,6 +100,13 @@ class ASECalculator(Calculator):
             raise ValueError(f"`{next(iter(parameters))}` must be given when the calculator is made")
         return {}
 
+    def check_state(self, atoms: ase.Atoms, tol: float = 1e-15) -> list[str]:
+        """What of the atoms is not as it was, to the last bit: quicker to find than what differs by more than `tol`."""
+        if self.atoms is None:
+            return list(all_changes)
+        old, new = ({"cell": a.cell.array, "pbc": a.pbc, **a.arrays} for a in (self.atoms, atoms))
+        return [name for name in all_changes if not np.array_equal(old.get(name, ()), new.get(name, ()))]
+
     def calculate(
         self,
         atoms: ase.Atoms | None = None,
@@ -125,10 +134,10 @@ class ASECalculator(Calculator):
         self._last = state._replace(neighbors=neighbors)
 
         forces = np.asarray(forces, dtype=np.float64)[: len(current)]
-        if not (np.isfinite(energy) and np.isfinite(forces).all()):
+        if not (math.isfinite(energy) and np.isfinite(forces).all()):
             raise CalculationFailed(f"energy and forces must be finite, got an energy of {energy} eV")
         results = {"energy": float(energy), "free_energy": float(energy), "forces": forces}
-        if current.cell.volume > 1e-9 * np.prod(current.cell.lengths()):
+        if _encloses_a_volume(state.seen[2]):
             results["stress"] = np.asarray(stress, dtype=np.float64).flat[VOIGT]
         if "energies" in properties and hasattr(self.energy, "atomic"):
             try:
@@ -160,6 +169,8 @@ class ASECalculator(Calculator):
             self._first = composition
         if composition != self._first:
             return _State(seen, structure, *self._buckets(structure))
+        # Whatever stays the same goes to the device once.
+        structure = dataclasses.replace(jax.device_put(structure), positions=structure.positions)
         needed = self.needs.neighbor_list(structure, self.skin).capacity
         if self._capacity is None:
             self._capacity = needed
@@ -172,7 +183,7 @@ class _State(NamedTuple):
     """What a calculator goes on from.
 
     Attributes:
-        seen: numbers, pbc, cell and, where there are any, charges of the structure.
+        seen: the bytes of numbers, pbc, cell and, where there are any, charges of the structure.
         structure: as it came.
         padded: as the program takes it.
         neighbors: a list for `padded`, or for the same atoms elsewhere.
@@ -199,6 +210,12 @@ def _evaluate(energy: EnergyFunction, structure: Structure, neighbors: NeighborL
 @jax.jit
 def _atomic(energy: Any, structure: Structure, neighbors: NeighborList) -> Array:
     return energy.atomic(structure, neighbors)
+
+
+@functools.lru_cache(maxsize=8)  # few cells, asked for at every step
+def _encloses_a_volume(cell: bytes) -> bool:
+    vectors = np.frombuffer(cell).reshape(3, 3)
+    return bool(abs(np.linalg.det(vectors)) > 1e-9 * np.prod(np.linalg.norm(vectors, axis=1)))
 
 
 def _float_dtype(dtype: Any) -> np.dtype[Any]:

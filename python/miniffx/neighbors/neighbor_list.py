@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from miniffx import _checks
-from miniffx._pytree import host, pytree, static
+from miniffx._pytree import pytree, static
 from miniffx.neighbors.build import build
 from miniffx.neighbors.capacity import Capacity, capacity_of
 from miniffx.neighbors.environments import Environments
@@ -155,15 +155,11 @@ class NeighborList:
         if structure.positions.ndim == 3:
             return bool(_serves(self, structure))
         # With NumPy, which answers before JAX has been asked.
-        current = dataclasses.replace(
-            self,
-            positions=host(self.positions),
-            cell=host(self.cell),
-            species_index=host(self.species_index),
-        )
+        if self.overflow:
+            return False
         with np.errstate(all="ignore"):  # numbers that are not finite do not serve, and are named by who searches
             try:
-                return not bool(self.overflow) and bool(current._covers(jax.tree.map(host, structure), np))
+                return bool(self._covers(structure, np))
             except np.linalg.LinAlgError:
                 return False
 
@@ -173,31 +169,25 @@ class NeighborList:
         With the periodic lattice vectors mapped by F and u the motion of the atoms beyond that map, a pair has
         D = D₀ F + u_j − u_i, so |D₀| ≤ ‖F⁻¹‖ (|D| + 2 max|u|); the spectral norm is at most 1 + ‖F⁻¹ − 1‖.
         """
+        (r, cell, species), (r_now, cell_now, species_now) = (
+            (xp.asarray(x.positions), xp.asarray(x.cell), xp.asarray(x.species_index)) for x in (self, structure)
+        )
+        covers = (species == species_now).all()
         if self.skin == 0:
-            same = (structure.positions == self.positions).all() & (structure.cell == self.cell).all()
-            return same & (structure.species_index == self.species_index).all()
-        axes = [axis for axis in range(3) if self.pbc[axis]]
-        dtype = self.positions.dtype
-        full = _full if xp is jnp else np.matmul
-        change = xp.zeros((3, 3), dtype)  # F − 1 in the space of the periodic vectors, F⁻¹ − 1 likewise
-        back = xp.zeros((3, 3), dtype)
-        if axes:
-            old, new = (
-                xp.asarray(self.cell)[xp.asarray(axes)],
-                xp.asarray(structure.cell)[xp.asarray(axes)],
-            )
-            inverse_of_old = full(old.T, xp.linalg.inv(full(old, old.T)))
-            change = full(inverse_of_old, new - old)
-            inverse = xp.linalg.inv(xp.eye(3, dtype=dtype) + change)
-            back = inverse - xp.eye(3, dtype=dtype)
-        moved = structure.positions - self.positions - full(xp.asarray(self.positions), change)
-        moved = xp.where(structure.mask[:, None], moved, 0)
-        longest = xp.sqrt((moved**2).sum(axis=-1).max(initial=0))
-        stretch = 1 + xp.sqrt((back**2).sum())
-        fits = xp.asarray(True)
+            return covers & (r == r_now).all() & (cell == cell_now).all()
+        moved, stretch = r_now - r, 1.0
+        axes = np.flatnonzero(self.pbc)
+        if len(axes) and not (xp is np and np.array_equal(cell, cell_now)):
+            full = _full if xp is jnp else np.matmul
+            old, new, one = cell[axes], cell_now[axes], xp.eye(3, dtype=r.dtype)
+            change = full(full(old.T, xp.linalg.inv(full(old, old.T))), new - old)  # F − 1 in the space of the axes
+            moved -= full(r, change)
+            stretch += xp.sqrt(((xp.linalg.inv(one + change) - one) ** 2).sum())
+        squared = xp.where(species >= 0, (moved * moved).sum(axis=-1), 0)
+        longest = xp.sqrt(squared.max(initial=0))
         for reach in {self.cutoff, self.triple_cutoff or self.cutoff}:
-            fits &= stretch * (reach + 2 * longest) < reach + self.skin
-        return fits & (structure.species_index == self.species_index).all()
+            covers &= stretch * (reach + 2 * longest) < reach + self.skin
+        return covers
 
     def _request(self) -> Request:
         return Request(self.cutoff, self.triple_cutoff, self.closed, self.triple_species, self.skin)
