@@ -120,19 +120,21 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, default=output)
     arguments = parser.parse_args()
     sw = mff.potentials.stillinger_weber("Si")
+    energies = {"Stillinger-Weber": (sw, 150, arguments.steps), "network": (network(sw), 50, arguments.steps // 4 + 1)}
     record: dict[str, Any] = {
         "what": "silicon, 1000 atoms, 300 K, float64, ASE's velocity Verlet with 1 fs",
         "machine": machine(["ase"]),
         "threads": mff._core.max_threads(),
-        "overhead": [overhead(sw, skin, 150) for skin in arguments.skins],
     }
-    for row in record["overhead"]:
-        print(json.dumps(row), flush=True)
-    record["nve"] = {"Stillinger-Weber": drift(sw, 0.3, arguments.steps)}
-    print(json.dumps(record["nve"]), flush=True)
-    model = network(sw)
-    record["nve"]["network"] = drift(model, 0.3, max(arguments.steps // 4, 1))
-    print(json.dumps(record["nve"]["network"]), flush=True)
+    record["overhead"] = {name: [] for name in energies}
+    for name, (energy, steps, _) in energies.items():
+        for skin in arguments.skins:
+            record["overhead"][name].append(overhead(energy, skin, steps))
+            print(name, json.dumps(record["overhead"][name][-1]), flush=True)
+    record["nve"] = {}
+    for name, (energy, _, steps) in energies.items():
+        record["nve"][name] = drift(energy, 0.3, steps)
+        print(name, json.dumps(record["nve"][name]), flush=True)
     arguments.output.write_text(json.dumps(record, indent=1) + "\n")
 
 

@@ -142,7 +142,8 @@ class NeighborList:
             raise ValueError(
                 f"`structure` must have positions of shape {self.positions.shape}, got {structure.positions.shape}"
             )
-        if not _checks.is_traced(structure, self) and not np.array_equal(structure.species_index, self.species_index):
+        species, listed = structure.species_index, self.species_index
+        if species is not listed and not _checks.is_traced(species, listed) and not np.array_equal(species, listed):
             raise ValueError("`structure` must have the species that the list was built for, got others")
 
     def serves(self, structure: Structure) -> bool:
