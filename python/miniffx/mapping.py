@@ -26,7 +26,7 @@ TripleFunction = Callable[[Array, Array, Array, Array], Array]  # f(r_ij, r_ik, 
 
 # A sum over more pairs than this takes some rows at a time, and derivatives compute each part again instead of storing
 # it: memory that is asked for anew in every call costs more than arithmetic. MOST_PARTS bounds the parts.
-AT_ONCE = 1 << 16
+AT_ONCE = 1 << 17
 MOST_PARTS = 64
 
 
@@ -230,20 +230,20 @@ def _sum_of_pairs(group: list[Pairs], structure: Structure) -> Rows:
         shifts=environments.shifts[:, columns],
         counts=environments.counts[:, neighbor],
     )
-    return Rows(environments.centers, _some_rows_at_a_time(some, part))
+    part = dataclasses.replace(part, triples=(), triple_kinds=())
+    return Rows(environments.centers, _some_rows_at_a_time(some, part, part.neighbors.size))
 
 
-def _some_rows_at_a_time(function: Callable[[Environments], Array], environments: Environments) -> Array:
-    """``function(environments)`` [rows], in parts where there are many; derivatives compute each part again.
+def _some_rows_at_a_time(function: Callable[[Any], Array], tree: Any, size: int) -> Array:
+    """``function(tree)`` [rows] of leaves [rows, ...], in parts where it computes with arrays of a large `size`.
 
-    What is summed over all parts by derivatives, the forces on all atoms, bounds the number of parts.
+    Derivatives compute each part again. What they sum over all parts, the forces on all atoms, bounds their number.
     """
-    environments = dataclasses.replace(environments, triples=(), triple_kinds=())
-    rows, width = environments.neighbors.shape
-    count = min(MOST_PARTS, rows, rows * width // AT_ONCE)
+    rows = jax.tree.leaves(tree)[0].shape[0]
+    count = min(MOST_PARTS, rows, round(size / AT_ONCE))
     if count <= 1:
-        return function(environments)
-    return jax.lax.map(jax.checkpoint(function), _split_rows(environments, rows, count)).reshape(-1)[:rows]
+        return function(tree)
+    return jax.lax.map(jax.checkpoint(function), _split_rows(tree, rows, count)).reshape(-1)[:rows]
 
 
 def _split_rows(tree: Any, rows: int, count: int) -> Any:
@@ -279,10 +279,12 @@ def triple_energies(
     if kind[0] == kind[1]:
         legs = _legs(environments, environments.triples[environments.triple_kinds.index(kind)])
 
-        def some(part: Environments) -> Array:
-            return _triples_in_steps(ordered, structure, part, cutoff)
+        def some(part: tuple[Array, Array]) -> Array:
+            return _triples_in_steps(ordered, *part, cutoff)
 
-        return (Rows(environments.centers, _some_rows_at_a_time(some, legs)),)
+        # Displacements once for all parts: forces are then summed over all of them in one go.
+        parts = geometry.displacements(structure, legs), legs.counts[:, 0]
+        return (Rows(environments.centers, _some_rows_at_a_time(some, parts, 2 * legs.neighbors.size)),)
     vectors = geometry.displacements(structure, environments)
     total = sum_over_triples(ordered, vectors, environments, kind, cutoff, closed=False)
     return (Rows(environments.centers, total),)
@@ -304,21 +306,18 @@ def _legs(environments: Environments, slots: TripleSlots) -> Environments:
     )
 
 
-def _triples_in_steps(
-    formula: TripleFunction, structure: Structure, legs: Environments, cutoff: float | Array
-) -> Array:
+def _triples_in_steps(formula: TripleFunction, vectors: Array, counts: Array, cutoff: float | Array) -> Array:
     """The sum over all pairs of the given neighbours: column j with j + 1, then with j + 2, …, cyclically.
 
     No triple is looked up, so that derivatives have nothing to scatter; rows come last, to fill vector registers.
     """
-    n_rows, n_columns = legs.neighbors.shape
-    dtype = structure.positions.dtype
+    n_rows, n_columns, _ = vectors.shape
+    dtype = vectors.dtype
     if n_columns < 2:
         return jnp.zeros(n_rows, dtype)
-    vectors = geometry.displacements(structure, legs)
     r = geometry.norm(vectors).T
     column = jnp.arange(n_columns)[:, None]
-    inside = (column < legs.counts[:, 0]) & (r < cutoff)
+    inside = (column < counts) & (r < cutoff)
     side = harmless(cutoff, dtype)
     first = (*jnp.moveaxis(vectors, 2, 0).transpose(0, 2, 1), r, inside)
     twice = [jnp.concatenate([part, part[: n_columns // 2]]) for part in first]
@@ -336,7 +335,7 @@ def _triples_in_steps(
         return jnp.where(both, formula(r1, r2, r3, cos_theta), 0).sum(axis=0)
 
     steps = jnp.arange(1, n_columns // 2 + 1)
-    if n_rows * n_columns * len(steps) <= AT_ONCE // 4:  # ten numbers of each triple: what the cache holds
+    if n_rows * n_columns * len(steps) <= AT_ONCE // 8:  # ten numbers of each triple: what the cache holds
         return jax.vmap(some)(steps).sum(axis=0)
     return _sum_of_steps(some, steps)
 
