@@ -34,6 +34,7 @@ nitpicky = True
 nitpick_ignore_regex = [("py:.*", r"(?!miniffx).*")]  # other projects' names, which need a network to look up
 
 html_theme = "furo"
+pygments_dark_style = "github-dark"  # that of the theme underlines imports, as if they were links
 html_title = f"miniffx {release}"
 html_static_path = ["_static"]
 html_css_files = ["custom.css"]
