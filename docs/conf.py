@@ -47,7 +47,7 @@ myst_heading_anchors = 3
 
 nb_execution_mode = "force"  # never what an older version of the library said
 nb_execution_raise_on_error = True
-nb_execution_timeout = 180
+nb_execution_timeout = 900  # seconds for a cell, on a machine that does other things as well
 nb_output_stderr = "remove-warn"  # a warning in a tutorial fails the build
 nb_merge_streams = True
 nb_render_markdown_format = "myst"
