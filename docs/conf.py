@@ -34,6 +34,7 @@ nitpicky = True
 nitpick_ignore_regex = [("py:.*", r"(?!miniffx).*")]  # other projects' names, which need a network to look up
 
 html_theme = "furo"
+pygments_dark_style = "github-dark"  # that of the theme underlines imports, as if they were links
 html_title = f"miniffx {release}"
 html_static_path = ["_static"]
 html_css_files = ["custom.css"]
@@ -46,7 +47,7 @@ myst_heading_anchors = 3
 
 nb_execution_mode = "force"  # never what an older version of the library said
 nb_execution_raise_on_error = True
-nb_execution_timeout = 180
+nb_execution_timeout = 900  # seconds for a cell, on a machine that does other things as well
 nb_output_stderr = "remove-warn"  # a warning in a tutorial fails the build
 nb_merge_streams = True
 nb_render_markdown_format = "myst"

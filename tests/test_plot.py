@@ -29,6 +29,10 @@ def data():
     )
 
 
+def test_figures_are_pictures_in_notebooks():
+    assert mff.plot.convergence(HISTORY).figure._repr_png_().startswith(b"\x89PNG")
+
+
 def test_convergence_draws_what_the_history_holds():
     ax = mff.plot.convergence(HISTORY)
     lines = {line.get_label(): line.get_ydata() for line in ax.get_lines()}

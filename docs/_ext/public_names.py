@@ -72,6 +72,8 @@ def as_restructured_text(
     app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]
 ) -> None:  # the signature of the event
     """Docstring to reStructuredText, before the sections are read."""
+    if what in ("attribute", "property") and lines:
+        lines[:0] = ["..", ""]  # a comment, or what stands before a colon in the first line would be taken for a type
     result: list[str] = []
     in_section = in_block = in_example = False
     for number, line in enumerate(lines):

@@ -12,27 +12,35 @@ from IPython.display import Image, Markdown, display
 
 MACHINE = ("processor", "cores", "memory_GiB", "device", "python")
 LONG = 40  # characters of a cell
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))
+shown = set()
 
 
-def show(benchmarks: Path) -> None:
-    """All results, each with its command and its machine; those with a renderer below first."""
-    sys.path.insert(0, str(benchmarks))
-    records = {path.stem: json.loads(path.read_text()) for path in sorted((benchmarks / "results").glob("*.json"))}
-    for name in sorted(records, key=lambda name: (name not in RENDERERS, name)):
-        record = records[name]
-        title = name.replace("_", " ").capitalize()
-        what = str(record.get("what", "")) if isinstance(record, dict) else ""
-        display(Markdown(f"## {title}\n\n{what}\n\n```sh\n{command(benchmarks, name)}\n```"))
-        own = benchmarks / "results" / f"{name}.md"  # the script's own table
-        if name in RENDERERS:
-            RENDERERS[name](record, benchmarks)
-        elif own.exists():
-            display(Markdown(own.read_text()))
-        else:
-            anything(record)
-        machine = record.get("machine") if isinstance(record, dict) else None
-        if machine:
-            display(Markdown(f"*{describe(machine, record)}*"))
+def show(name: str) -> None:
+    """A result, with its command and its machine."""
+    shown.add(name)
+    record = json.loads((BENCHMARKS / "results" / f"{name}.json").read_text())
+    what = str(record.get("what", "")) if isinstance(record, dict) else ""
+    display(Markdown(f"{what[:1].upper()}{what[1:]}\n\n```sh\n{command(BENCHMARKS, name)}\n```"))
+    own = BENCHMARKS / "results" / f"{name}.md"  # the script's own table
+    if name in RENDERERS:
+        RENDERERS[name](record, BENCHMARKS)
+    elif own.exists():
+        display(Markdown(own.read_text()))
+    else:
+        anything(record)
+    machine = record.get("machine") if isinstance(record, dict) else None
+    if machine:
+        display(Markdown(f"*{describe(machine, record)}*"))
+
+
+def show_others() -> None:
+    """All results that no section of the page shows: what a new script writes is listed without a word about it."""
+    for path in sorted((BENCHMARKS / "results").glob("*.json")):
+        if path.stem not in shown:
+            display(Markdown(f"**{label(path.stem).capitalize()}**"))
+            show(path.stem)
 
 
 def command(benchmarks: Path, name: str) -> str:
@@ -100,8 +108,8 @@ def accuracy(record: dict[str, Any], benchmarks: Path) -> None:
         )
     text = (
         "`miniffx fit examples/silicon.toml` and `examples/molybdenum.toml`, which name data and cutoff and leave all "
-        "else to the defaults: DFT frames, Y. Zuo et al., J. Phys. Chem. A 124, 731 (2020). Errors on the test frames, "
-        "which are never trained on.\n\n"
+        "else to the defaults: DFT frames, Y. Zuo et al., J. Phys. Chem. A 124, 731 (2020), which `examples/mlearn.py` "
+        "makes from what the authors publish. Errors on the test frames, which are never trained on.\n\n"
     )
     display(Markdown(text + table(rows)))
 
@@ -125,14 +133,20 @@ def energies(record: dict[str, Any], benchmarks: Path) -> None:
     """The script's own table and picture, what bounds it, a sum and its terms, charges."""
     import energies as script
 
-    text = "Medians, microseconds per atom, the list after +; less is better. Empty: too large for the program.\n\n"
+    text = (
+        "LJ is Lennard-Jones argon (8.5 Å), SW Stillinger–Weber silicon. Medians, the list after +; less is better. "
+        "Empty: too large for the program.\n\n"
+    )
     display(Markdown(text + script.table(record)))
     picture = benchmarks / "results" / "energies.png"
     if picture.exists():
         display(Image(str(picture), alt="Time of energy and forces over the number of atoms, for each program."))
     rows = [{"": name, **found} for name, found in record["bounds"].items()]
     rates = record["rates"]
-    text = f"At {rates['GB_per_s']:.3g} GB/s and {rates['Gflop_per_s']:.3g} Gflop/s, measured in the same run:\n\n"
+    text = (
+        "What bounds it: bytes and operations counted by hand, per atom, at "
+        f"{rates['GB_per_s']:.3g} GB/s and {rates['Gflop_per_s']:.3g} Gflop/s, measured in the same run.\n\n"
+    )
     display(Markdown(text + table(rows)))
     sums = record["sums"]
     text = (
@@ -220,7 +234,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def label(key: str) -> str:
     """A key as words."""
-    return key.replace("_", " ").replace("|", "\\|")
+    return re.sub(r"\bus\b", "µs", key.replace("_", " ").replace("|", "\\|"))
 
 
 def cell(value: Any) -> str:

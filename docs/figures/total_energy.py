@@ -7,7 +7,7 @@ SIZE = (5.2, 1.9)
 
 
 def draw(ax, ink):
-    bare(ax, (-0.6, 9.4), (-0.6, 2.8))
+    bare(ax, (-0.6, 9.4), (-0.6, 3.0))
     for x in (0.4, 1.2):
         atom(ax, x, 1.4, BLUE, "", 0.3)
     ax.text(0.8, 0.0, "$E_1 + E_2$", ha="center", color=ink)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,9 +14,18 @@ COLORS = ("#4477aa", "#cc6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bb
 TRAIN, VALIDATION = COLORS[:2]
 
 
+class Picture(Figure):
+    """A figure that a notebook shows as a picture, also where pyplot was never asked to draw there."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png")
+        return buffer.getvalue()
+
+
 def new_axes(ax: Axes | None, width: float = 5.0, height: float = 4.0) -> Axes:
     """`ax`, or the axes of a new figure. The figure belongs to nobody's global state."""
-    return Figure(figsize=(width, height), layout="constrained").add_subplot() if ax is None else ax
+    return Picture(figsize=(width, height), layout="constrained").add_subplot() if ax is None else ax
 
 
 def draw_curves(ax: Axes, x: Any, curves: Sequence[tuple[str, Any]]) -> None:

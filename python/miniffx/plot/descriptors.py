@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec, GridSpecFromSubplotSpec
 
 from miniffx.descriptors import Angular, Descriptor, Radial
 from miniffx.descriptors.naming import kind, parameters, text
+from miniffx.plot.axes import Picture
 
 COLUMNS = 3  # panels side by side
 IN_LEGEND = 6  # curves in a panel, at most, that a legend names one by one
@@ -102,7 +102,7 @@ def _panels(ax: Axes | None, count: int) -> list[Axes]:
     n_rows = -(-count // n_columns)
     grid: GridSpec | GridSpecFromSubplotSpec
     if ax is None:
-        new = Figure(figsize=(3.5 * n_columns + 0.5, 2.9 * n_rows + 0.2), layout="constrained")
+        new = Picture(figsize=(3.5 * n_columns + 0.5, 2.9 * n_rows + 0.2), layout="constrained")
         grid = new.add_gridspec(n_rows, n_columns)
         return [new.add_subplot(grid[index]) for index in range(count)]
     if count == 1:
