@@ -129,8 +129,13 @@ def test_measurements_and_their_derivatives(data, model, huber):
 
 
 def test_blocks_are_as_one(data, model, monkeypatch):
-    """What is too much at once is taken in part by part; for energies alone of nearly linear change, that is the same."""
-    options = {"optimizer": exact(covariance=1e-6), "weights": mff.LossWeights(forces=0.0), "batch_size": 11, "steps": 2}
+    """What is too much at once is taken in part by part; where weights hardly move, that is the same."""
+    options = {
+        "optimizer": exact(covariance=1e-6),
+        "weights": mff.LossWeights(forces=0.0),
+        "batch_size": 11,
+        "steps": 2,
+    }
     networks = [quick(model, data, **options).model.networks]
     monkeypatch.setattr(kalman, "ROWS", 4)
     jax.clear_caches()
@@ -200,8 +205,10 @@ def test_bad_options(arguments, message):
 
 
 def test_what_cannot_be_is_refused(data, model, monkeypatch):
-    with pytest.raises(ValueError, match="`force_fraction` must be 1 for 'ekf', got 0.5"):
+    with pytest.raises(ValueError, match=r"`force_fraction` must be 1 for 'ekf', got 0\.5"):
         quick(model, data, force_fraction=0.5)
     monkeypatch.setattr(kalman, "_free", lambda: 1e5)
-    with pytest.raises(MemoryError, match=r"`optimizer` 'ekf' needs .* GiB for the covariances of 21 weights, of which"):
+    with pytest.raises(
+        MemoryError, match=r"`optimizer` 'ekf' needs .* GiB for the covariances of 21 weights, of which"
+    ):
         quick(model, data)

@@ -1,4 +1,4 @@
-"""Kalman: training as the estimation of weights from a stream of measurements, by a multi-stream extended Kalman filter."""
+"""Kalman: weights estimated from a stream of measurements, by a multi-stream extended Kalman filter."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ class Kalman:
     because it was linearized around other weights.
 
     Sources: S. Singhal and L. Wu, Adv. Neural Inf. Process. Syst. 1, 133 (1988); λ: T. B. Blank and S. D. Brown,
-    J. Chemom. 8, 391 (1994), doi:10.1002/cem.1180080605; on potentials, with several streams: A. Singraber, T. Morawietz,
-    J. Behler and C. Dellago, J. Chem. Theory Comput. 15, 3075 (2019), doi:10.1021/acs.jctc.8b01092.
+    J. Chemom. 8, 391 (1994), doi:10.1002/cem.1180080605; on potentials, with several streams: A. Singraber,
+    T. Morawietz, J. Behler and C. Dellago, J. Chem. Theory Comput. 15, 3075 (2019), doi:10.1021/acs.jctc.8b01092.
 
     Attributes:
         covariance: P₀, by which P starts as P₀ 1: how far weights may go from where they start, over the noise of the
@@ -159,9 +159,7 @@ class Kalman:
         measured = [jnp.matmul(s, e, precision=jax.lax.Precision.HIGHEST) for s, e in zip(signs, errors, strict=True)]
         # Block diagonal: a row sees one term.
         counts = [len(s) for s in signs]
-        cotangents = [
-            jnp.pad(s, ((sum(counts[:n]), sum(counts[n + 1 :])), (0, 0))) for n, s in enumerate(signs)
-        ]
+        cotangents = [jnp.pad(s, ((sum(counts[:n]), sum(counts[n + 1 :])), (0, 0))) for n, s in enumerate(signs)]
         (jacobian,) = jax.vmap(back)(cotangents)
         return jnp.concatenate(measured), jacobian, sums
 

@@ -30,16 +30,19 @@ class Optimizer:
     Attributes:
         name: "lbfgs" (whole data set per step, steps by line search), or "adam", "adamw", "amsgrad", "nadam", "nadamw",
             "radam", "adabelief", "adamax", "adan", "yogi", "lion", "rmsprop", "adagrad", "novograd", "lamb", "sgd";
-            or "ekf", an extended Kalman filter (:class:`miniffx.training.kalman.Kalman`) on mini-batches, of second
-            order: for networks of up to some thousand weights, whose covariances it keeps.
+            or "ekf", an extended Kalman filter on mini-batches (training/kalman.py has the equations): of second order,
+            for networks of up to some thousand weights, whose covariances it keeps.
         learning_rate: the largest, by default 3e-3; "lbfgs" and "ekf" have none, and neither clip.
         schedule: how it ends: by "cosine", "linear" or "exponential" decay to `final` of it at the last step, or
             "constant".
         final: the fraction of the learning rate at the last step.
         warmup: steps in which the learning rate grows linearly from 0.
         clip: gradients longer than this (global norm, in units of the loss) are shortened to it; None: never.
-        options: further arguments of the optimizer, as in optax, for instance ``{"b1": 0.95}``; for "ekf" those of
-            Kalman, ``{"covariance": 30.0}``.
+        options: further arguments of the optimizer, as in optax, for instance ``{"b1": 0.95}``; for "ekf"
+            ``covariance`` (100: how far weights may go from their start, over the noise of errors, in 1/loss; larger
+            learns faster, too large diverges), ``forgetting`` (0.99: what former steps count at each of the first
+            ones; less forgets faster) and ``forgetting_rate`` (0.998: how slowly that goes to 1), ``projections`` (8:
+            random sums that stand for the force components of a frame, and for whatever else it has more of).
 
     Raises:
         ValueError: an unknown name, option or schedule, with the nearest known one; numbers out of range.
