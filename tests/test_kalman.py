@@ -12,6 +12,7 @@ import miniffx as mff
 from miniffx.training import kalman, stored
 from miniffx.training.kalman import Kalman
 from miniffx.training.loss import Sums
+from miniffx.training.problem import make_problem
 from test_feature_table import toy
 from test_fit_options import Killed, bits, killer, with_everything
 from test_training import D, crystals
@@ -83,55 +84,53 @@ def test_covariances_stay_symmetric_and_positive():
 # -- measurements ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("huber", [None, 0.3])
-def test_measurements_and_their_derivatives(data, model, huber):
-    """Against jax.jacobian of the errors; the sum of their squares is the loss on average over the signs."""
-    weights = mff.LossWeights(energy=2.0, forces=0.3, stress=50.0, partial_energies=0.7, huber=huber)
-    trained = quick(model, data, weights=weights, steps=1).model
-    terms = ("force", "stress", "partial_energy")
-    features = mff.featurize(model.descriptors, data, jacobian=True)
-    (batch,) = stored.make_batches(trained, data, features, terms)
-    frame = batch.take(jnp.array([1]), jnp.array([True]))
-    theta, unravel = ravel_pytree(trained.networks)
-    usual = {name: total / len(data) for name, total in stored.totals(data, terms).items()}
+def test_measurements_and_their_derivatives(data, model):
+    """Against jax.jacobian of the errors, and the gradient of the loss; on average over the signs the same."""
+    weights = mff.LossWeights(energy=2.0, forces=0.3, stress=50.0, partial_energies=0.7, huber=0.3)
+    problem, _ = make_problem(model, data, None, weights, None)
+    theta, unravel = ravel_pytree(problem.parameters)
+    usual = {name: total / len(data) for name, total in problem.train.totals.items()}
 
     def differences(theta, frame):
-        return stored.differences(unravel(theta), trained, frame)
+        return stored.differences(unravel(theta), problem.fixed, frame)
 
-    # As many rows as there are errors: they are taken in as they are.
-    rows = jax.jit(lambda f: Kalman(projections=1000)._rows(differences, weights, usual, theta, f, jax.random.key(0)))
-    errors, jacobian, sums = rows(jax.tree.map(lambda leaf: leaf[0], frame))
-    found = differences(theta, frame)
-    slopes = jax.jit(jax.jacobian(lambda theta: {n: d.error.ravel() for n, d in differences(theta, frame).items()}))
-    slopes = slopes(theta)
-    expected, weighted = [], []
-    for name, d in found.items():
+    @jax.jit
+    def compute(theta, frame):
+        # As many rows as there are errors: they are taken in as they are.
+        alone = jax.tree.map(lambda leaf: leaf[0], frame)
+        found = Kalman(projections=1000)._rows(differences, weights, usual, theta, alone, jax.random.key(0))
+        slopes = jax.jacrev(lambda theta: {name: d.error.ravel() for name, d in differences(theta, frame).items()})
+        loss = jax.value_and_grad(lambda theta: Sums.of(differences(theta, frame), weights).loss(weights, usual))
+        return found, differences(theta, frame), slopes(theta), loss(theta)
+
+    frame = problem.train.batches[0].take(jnp.array([1]), jnp.array([True]))
+    (errors, jacobian, sums), found, slopes, (loss, gradient) = compute(theta, frame)
+    expected, weighted, bent = [], [], []
+    for name in ("energy", "force", "stress", "partial_energy"):
+        d = found[name]
         size = np.sqrt(weights.of(name)) * np.abs(d.error.ravel())
-        pull = 1 if huber is None else np.minimum(1, huber / size)
-        factor = np.sqrt(weights.of(name) * data[1].weight / usual[name] * pull)
+        bent.append(size > 0.3)
+        factor = np.sqrt(weights.of(name) * data[1].weight / usual[name] * 0.3 / np.maximum(size, 0.3))
         expected.append(factor * d.error.ravel())
         weighted.append(np.reshape(factor, (-1, 1)) * slopes[name])
+    assert 0 < np.concatenate(bent).mean() < 1
     np.testing.assert_allclose(errors, np.concatenate(expected), rtol=1e-9)
     np.testing.assert_allclose(jacobian, np.concatenate(weighted), rtol=1e-7, atol=1e-12)
-    loss = Sums.of(found, weights).loss(weights, usual)
-    gradient = jax.grad(lambda theta: Sums.of(differences(theta, frame), weights).loss(weights, usual))(theta)
     np.testing.assert_allclose(2 * jacobian.T @ errors, gradient, rtol=1e-7, atol=1e-12)
-    if huber is None:
-        np.testing.assert_allclose(errors @ errors, loss, rtol=1e-9)
     np.testing.assert_allclose(sums.loss(weights, usual), loss, rtol=1e-9)
 
     few = Kalman(projections=2)
     keys = jax.random.split(jax.random.key(1), 4000)
-    squares = [jax.vmap(lambda key, e=e: few._signs(key, e) @ e)(keys) ** 2 for e in expected if len(e) > 2]
-    for square, e in zip(squares, (e for e in expected if len(e) > 2), strict=True):
-        assert square.shape == (4000, 2)
-        assert float(square.sum(axis=1).mean()) == pytest.approx(float(e @ e), rel=0.1)
+    e = jnp.asarray(np.concatenate(expected))
+    squares = jax.jit(jax.vmap(lambda key: (few._signs(key, e) @ e) ** 2))(keys)
+    assert squares.shape == (4000, 2)
+    assert float(squares.sum(axis=1).mean()) == pytest.approx(float(e @ e), rel=0.1)
 
 
 def test_blocks_are_as_one(data, model, monkeypatch):
     """What is too much at once is taken in part by part; where weights hardly move, that is the same."""
     options = {
-        "optimizer": exact(covariance=1e-6),
+        "optimizer": exact(covariance=1e-4),
         "weights": mff.LossWeights(forces=0.0),
         "batch_size": 11,
         "steps": 2,
@@ -142,7 +141,7 @@ def test_blocks_are_as_one(data, model, monkeypatch):
     networks.append(quick(model, data, **options).model.networks)
     start, whole, parts = (np.asarray(ravel_pytree(tree)[0]) for tree in (model.networks, *networks))
     assert np.abs(whole - start).max() > 1e-8
-    np.testing.assert_allclose(parts - start, whole - start, rtol=1e-3, atol=1e-12)
+    np.testing.assert_allclose(parts - start, whole - start, rtol=1e-3, atol=1e-10)
 
 
 # -- fits -----------------------------------------------------------------------------------------------------
