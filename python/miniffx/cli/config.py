@@ -62,10 +62,10 @@ class Training:
     """[training]: how to learn."""
 
     start: str = key("", "a saved model to train on; [descriptors], [network] and [normalization] are then not used")
-    optimizer: str = key("adam", "'adam' or another of miniffx.Optimizer (mini-batches), or 'lbfgs' (whole set)")
+    optimizer: str = key("adam", "'adam', 'ekf' or another of miniffx.Optimizer (mini-batches), or 'lbfgs' (whole set)")
     steps: int = key(5000, "updates of the weights")
     batch_size: int = key(8, "frames per step; 'lbfgs' takes all")
-    learning_rate: float = key(0.005, "the largest; 'lbfgs' has none, and none of the next five")
+    learning_rate: float = key(0.005, "the largest; 'lbfgs' and 'ekf' have none, and none of the next four")
     schedule: str = key("cosine", "how it ends: 'cosine', 'linear', 'exponential', or 'constant'")
     final: float = key(0.0, "the fraction of the learning rate at the last step")
     warmup: int = key(100, "steps in which the learning rate grows from 0")
@@ -272,8 +272,8 @@ def optimizer(config: Config) -> Any:
     from miniffx.training import Optimizer
 
     training = config.training
-    if training.optimizer == "lbfgs":
-        return Optimizer("lbfgs", options=training.options)
+    if training.optimizer in ("lbfgs", "ekf"):
+        return Optimizer(training.optimizer, options=training.options)
     return Optimizer(
         training.optimizer,
         learning_rate=training.learning_rate,

@@ -15,6 +15,7 @@ from miniffx.models import Normalization
 from miniffx.training.checkpoint import digest
 from miniffx.training.dataset import Dataset
 from miniffx.training.feature_table import FeatureTable
+from miniffx.training.kalman import Kalman, require_memory
 from miniffx.training.loop import History, Loop
 from miniffx.training.loss import LossWeights
 from miniffx.training.optimizers import NAMES, Optimizer, known
@@ -85,14 +86,17 @@ def fit(
         train: frames to learn from.
         validation: frames to choose the best state by; never learnt from.
         optimizer: "lbfgs" (whole data set per step), "adam" (mini-batches, learning rate from 3e-3 to 0 along a
-            cosine) or another name of :class:`Optimizer`, an Optimizer, or any optax transformation.
+            cosine), "ekf" (mini-batches, a Kalman filter) or another name of :class:`Optimizer`, an Optimizer, or any
+            optax transformation.
         weights: of energies, forces, … in the loss; by default LossWeights(), for a FeatureTable energy=1 alone.
         steps: updates of the weights.
-        batch_size: frames per step; None: all for "lbfgs", 8 otherwise. As many as there are, or more: all of them.
+        batch_size: frames per step; None: all for "lbfgs", 8 otherwise. As many as there are, or more: all of them;
+            for "ekf", all those of similar size.
         seed: of the order of mini-batches. The same seed and data repeat a fit on the same machine.
         progress: whether to show a bar with the current errors.
         force_fraction: part of the frames of a mini-batch, drawn anew for every step, whose forces and stress are
             looked at; energies of all of them are. A step takes that much less time and learns less from forces.
+            Not for "ekf", which looks at ``projections`` of the forces of every frame.
         average: the model is made of averaged weights, θ̄ ← a θ̄ + (1 − a) θ after every step with this a, for
             instance 0.999; less in the first 10/(1 − a) steps.
         patience: stop when the validation score has not become better for so many steps; needs `validation`.
@@ -113,6 +117,7 @@ def fit(
         ValueError: empty data, species that the model does not know, missing forces, an unknown optimizer, a
             checkpoint of another fit, or a loss that is no longer finite; then the message names the frame and what
             about it.
+        MemoryError: covariances of "ekf" that do not fit into the memory.
     """
     for name, count in (("steps", steps), ("batch_size", batch_size), ("patience", patience)):
         if count is not None and (not isinstance(count, int) or isinstance(count, bool) or count < 1):
@@ -128,11 +133,18 @@ def fit(
         raise ValueError("`resume` needs a `checkpoint` to go on from, got none")
     if checkpoint is not None and not Path(checkpoint).parent.is_dir():
         raise FileNotFoundError(f"`checkpoint` must be in an existing folder, got {checkpoint}")
+    filters = isinstance(transformation, Kalman)
+    if filters and force_fraction != 1:
+        raise ValueError(f"`force_fraction` must be 1 for 'ekf', got {force_fraction}; choose `projections`")
     problem, weights = make_problem(model, train, validation, weights, normalization)
 
     order, size = None, batch_size or BATCH_SIZE
-    if not whole_set and size < len(problem.train):
-        order = MiniBatches([len(numbers) for numbers in problem.train.indices], size, seed)
+    groups = [len(numbers) for numbers in problem.train.indices]
+    if filters:
+        require_memory(problem.parameters, problem.members)
+        size = min(size, max(groups))
+    if filters or (not whole_set and size < len(problem.train)):
+        order = MiniBatches(groups, size, seed)
     recipe = Recipe(
         differences=problem.differences,
         transformation=transformation,
@@ -169,7 +181,7 @@ def fit(
     return FitResult(problem.finish(done.best), done.history, done.best_step.tolist())
 
 
-def _optimizer(optimizer: Any, steps: int) -> tuple[bool, optax.GradientTransformationExtraArgs]:
+def _optimizer(optimizer: Any, steps: int) -> tuple[bool, optax.GradientTransformationExtraArgs | Kalman]:
     """(whether every step takes the whole set, the transformation)."""
     if isinstance(optimizer, str):
         known("optimizer", optimizer, NAMES)

@@ -142,7 +142,8 @@ class Loop:
         which, chosen, real = self.order(step)
         batch = problem.train.batches[which]
         usual = self.usual(len(chosen))
-        return stepping.mini_batch_step(self.recipe, state, problem.fixed, batch, chosen, real, usual, step)
+        make = stepping.filter_step if self.recipe.filters else stepping.mini_batch_step
+        return make(self.recipe, state, problem.fixed, batch, chosen, real, usual, step)
 
     def usual(self, batch_size: int) -> dict[str, float]:
         """What the errors of each term weigh in a mini-batch, on average."""
@@ -174,7 +175,8 @@ class Loop:
             if samples is not None and not np.isfinite(entry[f"{prefix}loss"]):
                 what = self._what_failed(samples, known, last, progress.step)
                 loss = entry[f"{prefix}loss"]
-                raise ValueError(f"`{samples.name}` led to a loss of {loss} {what}: lower the learning rate, or clip")
+                advice = "lower the covariance" if self.recipe.filters else "lower the learning rate, or clip"
+                raise ValueError(f"`{samples.name}` led to a loss of {loss} {what}: {advice}")
         progress.history.append(entry)
         better = np.full(score.shape, True) if problem.validation is None else score < progress.best_score
         if better.ndim == 0:

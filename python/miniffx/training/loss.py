@@ -61,6 +61,13 @@ class LossWeights:
         size = jnp.abs(error)
         return jnp.where(size <= limit, error**2, limit * (2 * size - limit))
 
+    def pull(self, term: str, error: Array) -> Array:
+        """ρ'(Δ) / 2Δ: how much a square has to weigh to have the gradient of ρ."""
+        if self.huber is None or not self.of(term):
+            return jnp.ones_like(error)
+        limit = self.huber / self.of(term) ** 0.5
+        return limit / jnp.maximum(jnp.abs(error), limit)
+
 
 @pytree
 class Difference:

@@ -1,4 +1,4 @@
-"""Optimizers: any of optax by name, with a schedule of the learning rate, warm-up and clipping."""
+"""Optimizers: any of optax by name, with a schedule of the learning rate, warm-up and clipping; a Kalman filter."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from typing import Any
 import optax
 
 from miniffx import _checks
+from miniffx.training.kalman import Kalman
 
-# Of optax, those that need nothing but a learning rate, and L-BFGS, which finds its steps by a line search.
+# Of optax, those that need nothing but a learning rate, and L-BFGS, which finds its steps by a line search; the filter.
 NAMES = (
     *("lbfgs", "adam", "adamw", "amsgrad", "nadam", "nadamw", "radam", "adabelief", "adamax", "adan", "yogi"),
-    *("lion", "rmsprop", "adagrad", "novograd", "lamb", "sgd"),
+    *("lion", "rmsprop", "adagrad", "novograd", "lamb", "sgd", "ekf"),
 )
 LEARNING_RATE = 3e-3
 SCHEDULES = ("cosine", "constant", "linear", "exponential")
@@ -28,14 +29,20 @@ class Optimizer:
 
     Attributes:
         name: "lbfgs" (whole data set per step, steps by line search), or "adam", "adamw", "amsgrad", "nadam", "nadamw",
-            "radam", "adabelief", "adamax", "adan", "yogi", "lion", "rmsprop", "adagrad", "novograd", "lamb", "sgd".
-        learning_rate: the largest, by default 3e-3; L-BFGS has none, and neither clips.
+            "radam", "adabelief", "adamax", "adan", "yogi", "lion", "rmsprop", "adagrad", "novograd", "lamb", "sgd";
+            or "ekf", an extended Kalman filter on mini-batches (training/kalman.py has the equations): of second order,
+            for networks of up to some thousand weights, whose covariances it keeps.
+        learning_rate: the largest, by default 3e-3; "lbfgs" and "ekf" have none, and neither clip.
         schedule: how it ends: by "cosine", "linear" or "exponential" decay to `final` of it at the last step, or
             "constant".
         final: the fraction of the learning rate at the last step.
         warmup: steps in which the learning rate grows linearly from 0.
         clip: gradients longer than this (global norm, in units of the loss) are shortened to it; None: never.
-        options: further arguments of the optimizer, as in optax, for instance ``{"b1": 0.95}``.
+        options: further arguments of the optimizer, as in optax, for instance ``{"b1": 0.95}``; for "ekf"
+            ``covariance`` (100: how far weights may go from their start, over the noise of errors, in 1/loss; larger
+            learns faster, too large diverges), ``forgetting`` (0.99: what former steps count at each of the first
+            ones; less forgets faster) and ``forgetting_rate`` (0.998: how slowly that goes to 1), ``projections`` (8:
+            random sums that stand for the force components of a frame, and for whatever else it has more of).
 
     Raises:
         ValueError: an unknown name, option or schedule, with the nearest known one; numbers out of range.
@@ -59,7 +66,7 @@ class Optimizer:
         for name in ("learning_rate", "clip"):
             if getattr(self, name) is not None:
                 _checks.positive(name, getattr(self, name))
-                if self.whole_set:
+                if not self.has_rate:
                     raise ValueError(f"`{name}` must be None for {self.name!r}, got {getattr(self, name)}")
         if not 0 <= _checks.real("final", self.final) <= 1:
             raise ValueError(f"`final` must be in [0, 1], got {self.final}")
@@ -71,6 +78,8 @@ class Optimizer:
         accepted = [name for name in inspect.signature(self._factory).parameters if name != "learning_rate"]
         for name in options:
             known(f"option of {self.name}", name, accepted)
+        if self.name == "ekf":
+            Kalman(**options)
         object.__setattr__(self, "options", tuple(sorted(options.items())))  # hashable
 
     @property
@@ -79,11 +88,16 @@ class Optimizer:
         return self.name == "lbfgs"
 
     @property
-    def _factory(self) -> Any:
-        return getattr(optax, self.name)
+    def has_rate(self) -> bool:
+        """Whether there is a learning rate."""
+        return self.name not in ("lbfgs", "ekf")
 
-    def transformation(self, steps: int) -> optax.GradientTransformationExtraArgs:
-        """The optax transformation for a run of that many steps; the same object every time."""
+    @property
+    def _factory(self) -> Any:
+        return Kalman if self.name == "ekf" else getattr(optax, self.name)
+
+    def transformation(self, steps: int) -> optax.GradientTransformationExtraArgs | Kalman:
+        """The optax transformation for a run of that many steps, or the filter; the same object every time."""
         return _transformation(self, steps)
 
     def rate(self, steps: int) -> Any:
@@ -101,8 +115,10 @@ class Optimizer:
 
 
 @cache  # the same object for the same optimizer, so that its compiled update is found again
-def _transformation(optimizer: Optimizer, steps: int) -> optax.GradientTransformationExtraArgs:
-    rate = {} if optimizer.whole_set else {"learning_rate": optimizer.rate(steps)}
+def _transformation(optimizer: Optimizer, steps: int) -> optax.GradientTransformationExtraArgs | Kalman:
+    if optimizer.name == "ekf":
+        return Kalman(**dict(optimizer.options))
+    rate = {"learning_rate": optimizer.rate(steps)} if optimizer.has_rate else {}
     try:
         result = optimizer._factory(**rate, **dict(optimizer.options))
     except (TypeError, ValueError) as error:

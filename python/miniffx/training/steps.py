@@ -16,6 +16,7 @@ import optax
 
 from miniffx._pytree import pytree
 from miniffx.neighbors import Array
+from miniffx.training.kalman import Kalman
 from miniffx.training.loss import Difference, LossWeights, Sums, add_sums
 
 
@@ -25,7 +26,7 @@ class State:
 
     Attributes:
         parameters: what is trained.
-        optimizer: the state of the optax transformation.
+        optimizer: the state of the optax transformation, or of the Kalman filter.
         average: the averaged parameters, or None.
         recent: the sums over the mini-batches since the last report; nothing where a step takes the whole set.
     """
@@ -47,7 +48,7 @@ class Recipe:
 
     Attributes:
         differences: of a Problem.
-        transformation: of optax.
+        transformation: of optax, or a :class:`miniffx.training.kalman.Kalman`.
         weights: of the loss.
         average: the decay per step of the averaged parameters, or None.
         members: of a committee, or None.
@@ -60,6 +61,11 @@ class Recipe:
     average: float | None = None
     members: int | None = None
     with_forces: int | None = None
+
+    @property
+    def filters(self) -> bool:
+        """Whether steps are those of a Kalman filter."""
+        return isinstance(self.transformation, Kalman)
 
     def sums(self, parameters: Any, fixed: Any, batches: list[Any]) -> Sums:
         """The sums over several batches."""
@@ -141,19 +147,53 @@ def mini_batch_step(
     return recipe.each(one, state, fixed, parts, usual, step)
 
 
+@partial(jax.jit, static_argnums=0)
+def filter_step(
+    recipe: Recipe,
+    state: State,
+    fixed: Any,
+    batch: Any,
+    chosen: Array,
+    real: Array,
+    usual: dict[str, float],
+    step: int,
+) -> State:
+    """As :func:`mini_batch_step`, by a Kalman filter. The signs of a step follow from its number."""
+
+    def one(state: State, fixed: Any, batch: Any, usual: dict[str, Any], step: Array) -> State:
+        parameters, optimizer, sums = recipe.transformation.step(
+            lambda parameters, part: recipe.differences(parameters, fixed, part),
+            recipe.weights,
+            state.parameters,
+            state.optimizer,
+            batch,
+            chosen,
+            real,
+            {name: total / len(chosen) for name, total in usual.items()},
+            jax.random.fold_in(jax.random.key(0), step),
+        )
+        average = _averaged(recipe, state.average, parameters, step)
+        return State(parameters, optimizer, average, add_sums([state.recent, sums]))
+
+    return recipe.each(one, state, fixed, batch, usual, step)
+
+
 def _moved(recipe: Recipe, state: State, value: Any, gradient: Any, loss: Any, step: Any) -> State:
     changes, optimizer = recipe.transformation.update(
         gradient, state.optimizer, state.parameters, value=value, grad=gradient, value_fn=loss
     )
     parameters = optax.apply_updates(state.parameters, changes)
-    average = state.average
-    if recipe.average is not None:
-        # Young averages forget faster, or the initial weights would stay in them for long.
-        decay = jnp.minimum(recipe.average, (1 + step) / (10 + step))
-        average = jax.tree.map(
-            lambda old, new: (decay * old + (1 - decay) * new).astype(new.dtype), average, parameters
-        )
+    average = _averaged(recipe, state.average, parameters, step)
     return dataclasses.replace(state, parameters=parameters, optimizer=optimizer, average=average)
+
+
+def _averaged(recipe: Recipe, average: Any, parameters: Any, step: Any) -> Any:
+    """The averaged parameters after a step."""
+    if recipe.average is None:
+        return None
+    # Young averages forget faster, or the initial weights would stay in them for long.
+    decay = jnp.minimum(recipe.average, (1 + step) / (10 + step))
+    return jax.tree.map(lambda old, new: (decay * old + (1 - decay) * new).astype(new.dtype), average, parameters)
 
 
 def _merged(parts: list[Sums]) -> Sums:
