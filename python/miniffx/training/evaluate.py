@@ -135,9 +135,15 @@ class Errors:
 
 
 @overload
-def evaluate(energy: ChargeModel, data: Dataset) -> ChargeErrors: ...
+def evaluate(energy: ChargeModel, data: Dataset) -> ChargeErrors:
+    """Of charges."""
+
+
 @overload
-def evaluate(energy: Any, data: Dataset) -> Errors: ...
+def evaluate(energy: Any, data: Dataset) -> Errors:
+    """Of energies and forces."""
+
+
 def evaluate(energy: Any, data: Dataset) -> Errors | ChargeErrors:
     """The errors of an energy function on a data set.
 
