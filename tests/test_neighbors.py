@@ -523,7 +523,7 @@ def test_200_sizes_take_6_programs_at_most(kind):
 
 
 def test_evaluating_200_sizes_takes_6_programs_at_most():
-    program = sys.modules["miniffx.training.evaluate"]._batched
+    program = sys.modules["miniffx.training.predictions"]._batched
     frames = [mff.Frame(structure, energy=0.0) for structure in structures_of_200_sizes("vacancies")]
     lj = mff.potentials.LennardJones(epsilon=0.1, sigma=2.0, cutoff=3.0, species=("Si", "Si"))
     before = program._cache_size()

@@ -26,6 +26,8 @@ from miniffx.derivatives import stress as stress
 from miniffx.io import Frame as Frame
 from miniffx.io import load_model as load
 from miniffx.models import MLP as MLP
+from miniffx.models import ChargedPotential as ChargedPotential
+from miniffx.models import ChargeModel as ChargeModel
 from miniffx.models import Committee as Committee
 from miniffx.models import ExtrapolationWarning as ExtrapolationWarning
 from miniffx.models import NNPotential as NNPotential

@@ -66,7 +66,8 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = commands.add_parser(
         "evaluate",
         help="test errors of a saved model",
-        description="Prints the errors of a model on frames with energies and forces (eV, eV/Å).",
+        description="Prints the errors of a model on frames with energies and forces (eV, eV/Å), and charges (e) where "
+        "both have some.",
     )
     evaluate.add_argument("model", type=Path, help="a model file (.safetensors)")
     evaluate.add_argument("data", type=Path, help="frames in any format that ASE reads")
@@ -119,6 +120,8 @@ def _evaluate(options: Any) -> None:
         raise ValueError(f"`worst` must not be negative, got {options.worst}")
     errors = mff.evaluate(mff.load(options.model), mff.Dataset.read(options.data))
     print(errors)
+    if isinstance(errors, mff.training.ChargeErrors):
+        return
     if len(errors.by_group()) > 1:
         print(f"\nby group\n{errors.group_table()}")
     if options.worst:

@@ -58,6 +58,16 @@ class Normalization:
 
 
 @dataclass
+class Charges:
+    """[charges]: of every frame, learnt before the rest, and their Ewald sum."""
+
+    steps: int = key(0, "updates of the weights; 0: the potential has no charges. The rest is as in [training]")
+    hidden: list[int] = key([32, 32], "widths of the hidden layers; activation as in [network]")
+    total_charge: float | str = key(0.0, "of a frame, in e; 'free': whatever the networks' charges sum to")
+    accuracy: float = key(1e-4, "RMS error of the forces of the Ewald sum, in eV/Å")
+
+
+@dataclass
 class Training:
     """[training]: how to learn."""
 
@@ -102,6 +112,7 @@ class Config:
     descriptors: Descriptors = field(default_factory=Descriptors)
     network: Network = field(default_factory=Network)
     normalization: Normalization = field(default_factory=Normalization)
+    charges: Charges = field(default_factory=Charges)
     training: Training = field(default_factory=Training)
     output: Output = field(default_factory=Output)
     base: Path = Path(".")
@@ -112,6 +123,7 @@ SECTIONS: dict[str, type] = {
     "descriptors": Descriptors,
     "network": Network,
     "normalization": Normalization,
+    "charges": Charges,
     "training": Training,
     "output": Output,
 }
@@ -250,6 +262,15 @@ def _check_values(config: Config) -> None:
     validated = bool(data.validation)
     require(validated or not training.patience, "training.patience", "0 without data.validation", training.patience)
     require(network.members >= 1, "network.members", "positive", network.members)
+    charges = config.charges
+    require(charges.steps >= 0, "charges.steps", "not negative", charges.steps)
+    asked = charges.steps > 0 or charges == Charges()
+    require(asked, "charges.steps", "positive where [charges] says anything else", charges.steps)
+    require(all(width > 0 for width in charges.hidden), "charges.hidden", "positive widths", charges.hidden)
+    total = charges.total_charge
+    known = total == "free" or (isinstance(total, float) and abs(total) < float("inf"))
+    require(known, "charges.total_charge", "a finite number or 'free'", total)
+    require(0 < charges.accuracy < float("inf"), "charges.accuracy", "positive, in eV/Å", charges.accuracy)
     names = ("hidden", "activation", "bias")
     types = {item.name: str(item.type) for item in dataclasses.fields(network)}
     for label, entries in network.species.items():

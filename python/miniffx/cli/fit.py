@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import textwrap
 from pathlib import Path
@@ -15,6 +16,7 @@ from miniffx.cli.config import Config, loss_weights, normalization, optimizer
 from miniffx.io.files import replacing
 
 MODEL, CHECKPOINT, LOG, ERRORS = "model.safetensors", "checkpoint.safetensors", "log.jsonl", "errors.json"
+CHARGES_CHECKPOINT, CHARGES_LOG = "charges-checkpoint.safetensors", "charges-log.jsonl"
 CONVERGENCE, PARITY = "convergence.png", "parity.png"
 
 
@@ -29,16 +31,24 @@ def fit_from_config(config: Config, resume: bool = False) -> Any:
     print(f"training on   {train}")
     if validation is not None:
         print(f"validating on {validation}")
-    one = model.stacked if isinstance(model, mff.Committee) else model
+    one, members = _network(model)
     for label, network in zip(one.species, one.networks, strict=True):
         widths = [weights.shape[-2] for weights in network.weights]
-        count = f" × {model.size}" if isinstance(model, mff.Committee) else ""
+        count = f" × {members}" if members > 1 else ""
         print(
             f"descriptors   {widths[0]} of {label}, up to {one.descriptors.cutoff:g} Å; network "
             f"{'-'.join(map(str, (*widths, 1)))}{count}"
         )
     training = config.training
+    electrostatics = _electrostatics(config, train, validation) if config.charges.steps else None
     folder.mkdir(parents=True, exist_ok=True)
+    files = [MODEL, CHECKPOINT, LOG, ERRORS, CONVERGENCE, PARITY]
+    if electrostatics is not None:
+        if not resume:  # or what goes on after these charges might be a former fit
+            (folder / CHECKPOINT).unlink(missing_ok=True)
+        charges = _fit_charges(config, model, train, validation, resume, folder)
+        model = mff.ChargedPotential(model, charges, electrostatics)
+        files += [CHARGES_CHECKPOINT, CHARGES_LOG]
     shown = next(data for data in (test, validation, train) if data is not None)
     history: list[Any] = []
 
@@ -50,19 +60,14 @@ def fit_from_config(config: Config, resume: bool = False) -> Any:
         model,
         train,
         validation,
-        optimizer=optimizer(config),
         weights=loss_weights(config),
         steps=training.steps,
-        batch_size=None if training.optimizer == "lbfgs" else training.batch_size,
-        seed=training.seed,
         force_fraction=training.force_fraction,
-        average=training.average or None,
-        patience=training.patience or None,
         checkpoint=folder / CHECKPOINT,
-        resume=resume,
         log=folder / LOG,
         callback=draw if config.output.plots else None,
         normalization=None if training.start else normalization(config),
+        **_options(config, resume),
     )
     result.model.save(folder / MODEL)
     named = {"train": train, "validation": validation, "test": test}
@@ -76,15 +81,79 @@ def fit_from_config(config: Config, resume: bool = False) -> Any:
     if len(last.by_group()) > 1:
         print(f"\n{name}, by group\n{last.group_table()}")
     print(f"\n{name}, worst frames\n{last.worst_table(3)}\n")
-    print(f"written to {folder}: {', '.join((MODEL, CHECKPOINT, LOG, ERRORS, CONVERGENCE, PARITY))}")
+    print(f"written to {folder}: {', '.join(files)}")
     return result.model
+
+
+def _options(config: Config, resume: bool) -> dict[str, Any]:
+    """What the fits of charges and of the rest have in common."""
+    training = config.training
+    return {
+        "optimizer": optimizer(config),
+        "batch_size": None if training.optimizer == "lbfgs" else training.batch_size,
+        "seed": training.seed,
+        "average": training.average or None,
+        "patience": training.patience or None,
+        "resume": resume,
+    }
+
+
+def _electrostatics(config: Config, train: mff.Dataset, validation: mff.Dataset | None) -> mff.potentials.Ewald:
+    """The Ewald sum for the charges of the training data; for molecules the plain sum."""
+    for name, data in (("train", train), ("validation", validation)):
+        if data is not None:
+            data.require(f"data.{name}", "charge")
+    crystals = [frame.structure for frame in train if any(frame.structure.pbc)]
+    if not crystals:
+        return mff.potentials.Ewald()
+    return mff.potentials.Ewald.for_structure(mff.stack(crystals), config.charges.accuracy)
+
+
+def _fit_charges(
+    config: Config, model: Any, train: mff.Dataset, validation: mff.Dataset | None, resume: bool, folder: Path
+) -> mff.ChargeModel:
+    """Trained charges on the descriptors of a model."""
+    charges = config.charges
+    start = mff.ChargeModel.init(
+        jax.random.key(config.training.seed + 1),
+        _network(model)[0].descriptors,
+        charges.hidden,
+        config.network.activation,
+        total_charge=None if isinstance(charges.total_charge, str) else charges.total_charge,
+    )
+    print("charges first:")
+    result = mff.fit(
+        start,
+        train,
+        validation,
+        steps=charges.steps,
+        checkpoint=folder / CHARGES_CHECKPOINT,
+        log=folder / CHARGES_LOG,
+        normalization=dataclasses.replace(normalization(config), energy_offsets=True, energy_scale=None),
+        **_options(config, resume),
+    )
+    print(mff.evaluate(result.model, train if validation is None else validation))
+    print("then the rest:")
+    charge_model: mff.ChargeModel = result.model
+    return charge_model
+
+
+def _network(model: Any) -> tuple[mff.NNPotential, int]:
+    """The short-ranged networks of a model, of which a committee has several."""
+    short_range: Any = model.short_range if isinstance(model, mff.ChargedPotential) else model
+    if isinstance(short_range, mff.Committee):
+        return short_range.stacked, short_range.size
+    return short_range, 1
 
 
 def _initial_model(config: Config, train: mff.Dataset) -> Any:
     if config.training.start:
         model = mff.load(config.base / config.training.start)
-        if not isinstance(model, mff.NNPotential | mff.Committee):
+        trained = model.short_range if isinstance(model, mff.ChargedPotential) else model
+        if not isinstance(trained, mff.NNPotential | mff.Committee):
             raise ValueError(f"`training.start` must be a network, got a file with a {type(model).__name__}")
+        if config.charges.steps and isinstance(model, mff.ChargedPotential):
+            raise ValueError(f"`charges.steps` must be 0 for a start that has charges, got {config.charges.steps}")
         return model
     recipe = getattr(mff.descriptors, f"{config.descriptors.recipe}_set")
     descriptors = recipe(train, cutoff=config.descriptors.cutoff)
@@ -118,20 +187,26 @@ def _draw(history: list[Any], model: Any, shown: mff.Dataset, folder: Path) -> N
 
 def summary(model: Any, config: Config, result: mff.FitResult, errors: dict[str, mff.Errors]) -> str:
     """What was done, in sentences for a paper."""
-    one = model.stacked if isinstance(model, mff.Committee) else model
+    one, members = _network(model)
     training, sizes = config.training, {name: (e.n_frames, e.n_atoms) for name, e in errors.items()}
     networks = ", ".join(
         f"{'-'.join(str(w.shape[-2]) for w in network.weights)}-1 ({label})"
         for label, network in zip(one.species, one.networks, strict=True)
     )
-    kind = f"A committee of {model.size} neural-network potentials" if isinstance(model, mff.Committee) else "A network"
+    kind = f"A committee of {members} neural-network potentials" if members > 1 else "A network"
+    charged = ""
+    if config.charges.steps:
+        charged = (
+            f", on what the Ewald sum over predicted charges leaves (networks "
+            f"{'-'.join(map(str, config.charges.hidden))}-1 trained before in at most {config.charges.steps} steps)"
+        )
     data = "; ".join(f"{name}: {frames} frames, {atoms} atoms" for name, (frames, atoms) in sizes.items())
     best = result.best_step if isinstance(result.best_step, int) else "/".join(map(str, result.best_step))
     chosen = f", of which step {best} is the best by the validation errors" if "validation" in errors else ""
     text = (
         f"{kind} potential per species with {networks} nodes on atom-centred descriptors up to "
         f"{one.descriptors.cutoff:g} Å ({data}), {result.model.n_weights} weights, trained by {training.optimizer} in "
-        f"{result.history[-1]['step']:.0f} steps{chosen} on {_squares(training)}, "
+        f"{result.history[-1]['step']:.0f} steps{chosen} on {_squares(training)}{charged}, "
         f"in {result.history[-1]['seconds']:.0f} s after featurization (miniffx {mff.__version__})."
     )
     return "\n".join(textwrap.wrap(text.replace("potentials potential", "potentials"), 100))
@@ -150,13 +225,17 @@ def _squares(training: Any) -> str:
 
 def error_table(errors: dict[str, mff.Errors]) -> str:
     """Errors of several data sets, one line each."""
-    lines = [f"{'errors':<12}{'frames':>7}{'energy MAE':>14}{'RMSE':>8}{'force MAE':>13}{'RMSE':>8}"]
+    charged = any(e.charges is not None for e in errors.values())
+    title = f"{'errors':<12}{'frames':>7}{'energy MAE':>14}{'RMSE':>8}{'force MAE':>13}{'RMSE':>8}"
+    lines = [title + (f"{'charge MAE':>13}{'RMSE':>8}" if charged else "")]
     for name, e in errors.items():
         line = f"{name:<12}{e.n_frames:>7}{1e3 * e.energy_mae:>14.2f}{1e3 * e.energy_rmse:>8.2f}"
         if e.force_mae is not None and e.force_rmse is not None:
             line += f"{1e3 * e.force_mae:>13.1f}{1e3 * e.force_rmse:>8.1f}"
+        if e.charges is not None:
+            line = f"{line:<62}{1e3 * e.charges.charge_mae:>13.2f}{1e3 * e.charges.charge_rmse:>8.2f}"
         lines.append(line)
-    lines.append(f"{'':<19}{'meV/atom':>14}{'':>8}{'meV/Å':>13}")
+    lines.append(f"{'':<19}{'meV/atom':>14}{'':>8}{'meV/Å':>13}" + (f"{'':>8}{'me':>13}" if charged else ""))
     return "\n".join(lines)
 
 

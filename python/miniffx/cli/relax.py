@@ -27,6 +27,8 @@ def relax_file(model: Path, source: Path, output: Path, cell: bool, fmax: float,
     from ase.calculators.singlepoint import SinglePointCalculator
 
     energy = mff.load(model)
+    if not isinstance(energy, mff.potentials.Energy):
+        raise ValueError(f"`model` must be an energy to relax with, got a {type(energy).__name__}")
     if not output.parent.is_dir():
         raise FileNotFoundError(f"`output` must be in an existing folder, got {output}")
     images = read_images(source)

@@ -42,7 +42,7 @@ KNOWN: dict[str, type] = {
 
 
 def save_model(model: Any, path: str | os.PathLike[str]) -> None:
-    """Write a model: a NNPotential, or any sum of the library's potentials.
+    """Write a model: a trainable one, or any sum of the library's potentials.
 
     Raises:
         ValueError: the model holds something that is not data, such as a Python function.
@@ -83,8 +83,8 @@ def load_model(path: str | os.PathLike[str]) -> Any:
         model = _decode(json.loads(metadata["model"]), tensors)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} does not hold a complete model: {error}") from error
-    if not isinstance(model, potentials.Energy):
-        raise ValueError(f"{path} does not hold a complete model: {type(model).__name__} is no energy")
+    if not isinstance(model, potentials.Energy | models.ChargeModel):
+        raise ValueError(f"{path} does not hold a complete model: {type(model).__name__} is none")
     return model
 
 
@@ -92,7 +92,7 @@ def _encode(item: Any, name: str, tensors: dict[str, np.ndarray]) -> Any:
     if item is None or isinstance(item, (bool, int, float, str)):
         return item
     if isinstance(item, (np.ndarray, np.generic, jax.Array)):
-        tensors[name] = np.ascontiguousarray(item)
+        tensors[name] = np.array(item, order="C")  # not ascontiguousarray, which makes a vector of a scalar
         return {"tensor": name}
     if isinstance(item, tuple):
         return [_encode(value, f"{name}.{index}", tensors) for index, value in enumerate(item)]

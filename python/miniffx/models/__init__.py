@@ -1,5 +1,7 @@
 """Trainable models."""
 
+from miniffx.models.charge_model import ChargeModel as ChargeModel
+from miniffx.models.charged_potential import ChargedPotential as ChargedPotential
 from miniffx.models.committee import Committee as Committee
 from miniffx.models.committee import Uncertainty as Uncertainty
 from miniffx.models.histograms import ExtrapolationWarning as ExtrapolationWarning

@@ -39,7 +39,8 @@ class Normalization:
             largest. None: the features themselves. The trained model has the components multiplied into its first
             layers and sees plain features again.
 
-    The length scale is √(forces/energy) of :class:`miniffx.LossWeights`.
+    The length scale is √(forces/energy) of :class:`miniffx.LossWeights`. For a :class:`miniffx.ChargeModel` read charge
+    for energy and e for eV: offsets are the mean charges of the species, the scale is the standard deviation from them.
     """
 
     energy_offsets: bool = True
@@ -102,7 +103,7 @@ def fit_scaling(
     Args:
         features: per species [n_atoms, n_features] of the whole set.
         counts: [n_frames, n_species] atoms of each species, in the order of `features`.
-        energies: [n_frames] in eV.
+        energies: [n_frames] in eV. (Or charges in e, with an atom in the place of a frame.)
         names: what to call the features in the warning about constant ones.
         normalization: what to do; by default Normalization().
         shared: per species [n_features] bool: features that get one unit with each other where others get their own

@@ -65,12 +65,17 @@ class Group:
 
 
 def padded_groups(structures: Sequence[Structure], labels: tuple[str, ...], needs: Needs) -> list[Group]:
-    """Structures of similar size together, in one dtype, with the capacity that the lists of all of them need."""
+    """Structures of similar size together, in one dtype, with the capacity that the lists of all of them need.
+
+    Charges stay where all structures have them.
+    """
     dtype = np.result_type(*(structure.positions.dtype for structure in structures))
+    charged = all(structure.charges is not None for structure in structures)
 
     def member(structure: Structure) -> Structure:
         positions, cell = (np.asarray(leaf, dtype) for leaf in (structure.positions, structure.cell))
-        plain: Any = {"positions": positions, "cell": cell, "charges": None}
+        charges = np.asarray(structure.charges, dtype) if charged else None
+        plain: Any = {"positions": positions, "cell": cell, "charges": charges}
         return dataclasses.replace(structure, **plain).relabel(labels)
 
     sizes = [structure.n_atoms for structure in structures]

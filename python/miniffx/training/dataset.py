@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 
@@ -82,6 +83,39 @@ class Dataset:
         chosen[np.random.default_rng(seed).permutation(len(self))[:size]] = True
         return self[~chosen], self[chosen]
 
+    def minus(self, energy: Any) -> Dataset:
+        """The same frames with energies, forces, stress and energies of atoms less those of another energy.
+
+        What is left to learn where a part of the physics is known ("Δ-learning"). An energy that reads charges gets
+        those of the structures.
+
+        >>> import miniffx as mff
+        >>> argon = mff.Structure.create([[0, 0, 0], [0, 0, 4.0]], ["Ar", "Ar"])
+        >>> lj = mff.potentials.LennardJones(epsilon=0.0103, sigma=3.40, cutoff=8.5, species=("Ar", "Ar"))
+        >>> data = mff.Dataset([mff.Frame(argon, energy=float(lj(argon, lj.neighbor_list(argon))))])
+        >>> abs(data.minus(lj)[0].energy) < 1e-8
+        True
+        """
+        from miniffx.training import predictions  # which reads data sets
+
+        with_stress = any(frame.stress is not None for frame in self)
+        function = predictions.energy_forces_stress if with_stress else predictions.energy_and_forces
+        found = predictions.of_frames(function, energy, self)
+        of_atoms: list[Any] = [None] * len(self)
+        if any(frame.partial_energies is not None for frame in self):
+            of_atoms = predictions.of_frames(predictions.atomic, energy, self)
+        frames = []
+        for frame, (value, forces, *stress), atomic in zip(self, found, of_atoms, strict=True):
+            less: dict[str, Any] = {"energy": frame.energy - float(value)}
+            if frame.forces is not None:
+                less["forces"] = frame.forces - forces[: frame.structure.n_atoms]
+            if frame.stress is not None:
+                less["stress"] = frame.stress - stress[0]
+            if frame.partial_energies is not None:
+                less["partial_energies"] = frame.partial_energies - atomic[: frame.structure.n_atoms]
+            frames.append(dataclasses.replace(frame, **less))
+        return Dataset(frames)
+
     @property
     def species(self) -> tuple[str, ...]:
         """All labels, sorted."""
@@ -117,9 +151,8 @@ class Dataset:
         missing = [n for n in concerned if not has(self._frames[n])]
         if missing or not concerned:
             where = f"none in frame {missing[0]}" if missing else "no frame with a volume"
-            raise ValueError(
-                f"`{name}` must have {what} in every frame where `weights.{FIELDS[term]}` > 0, got {where}"
-            )
+            why = "for a ChargeModel" if term == "charge" else f"where `weights.{FIELDS[term]}` > 0"
+            raise ValueError(f"`{name}` must have {what} in every frame {why}, got {where}")
 
     def counts(self, species: tuple[str, ...]) -> np.ndarray:
         """[n_frames, n_species] atoms of each species."""

@@ -1,21 +1,16 @@
-"""Evaluate: predictions and errors of an energy on data, by the energy itself (no stored descriptors)."""
+"""Evaluate: errors of an energy, or of a model of charges, on data."""
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from typing import Any, overload
 
-import jax
 import numpy as np
 
-from miniffx.derivatives import energy_and_forces
 from miniffx.io.frames import Frame
-from miniffx.models import Committee, NNPotential
-from miniffx.neighbors import Array, NeighborList
-from miniffx.potentials import Energy
-from miniffx.structure import Structure
-from miniffx.training.batching import padded_groups
+from miniffx.models import ChargedPotential, ChargeModel
+from miniffx.training import predictions
 from miniffx.training.dataset import Dataset
 
 
@@ -43,6 +38,32 @@ class FrameErrors:
 
 
 @dataclass(frozen=True)
+class ChargeErrors:
+    """Mean absolute and root-mean-square errors of charges, in elementary charges. Printing it gives a table.
+
+    Attributes:
+        charge_mae, charge_rmse: e.
+        n_frames, n_atoms: of the data.
+    """
+
+    charge_mae: float
+    charge_rmse: float
+    n_frames: int
+    n_atoms: int
+
+    def __str__(self) -> str:
+        return f"{_title(self.n_frames, self.n_atoms)}\n{self.line()}"
+
+    def line(self) -> str:
+        """That of the charges."""
+        return f"charges (me)         {1e3 * self.charge_mae:12.2f}{1e3 * self.charge_rmse:10.2f}"
+
+
+def _title(n_frames: int, n_atoms: int) -> str:
+    return f"{n_frames} frames, {n_atoms} atoms       MAE      RMSE".rjust(43)
+
+
+@dataclass(frozen=True)
 class Errors:
     """Mean absolute and root-mean-square errors. Printing it gives a table.
 
@@ -51,6 +72,7 @@ class Errors:
         force_mae, force_rmse: eV/Å over all components; None where no frame has forces.
         n_frames, n_atoms: of the data.
         frames: the errors frame by frame.
+        charges: of the charges of a :class:`miniffx.ChargedPotential`, where every frame has some; None otherwise.
     """
 
     energy_mae: float
@@ -60,20 +82,23 @@ class Errors:
     n_frames: int
     n_atoms: int
     frames: tuple[FrameErrors, ...] = ()
+    charges: ChargeErrors | None = None
 
     def __str__(self) -> str:
         lines = [
-            f"{self.n_frames} frames, {self.n_atoms} atoms       MAE      RMSE",
+            _title(self.n_frames, self.n_atoms),
             f"energy  (meV/atom)   {1e3 * self.energy_mae:12.2f}{1e3 * self.energy_rmse:10.2f}",
         ]
         if self.force_mae is not None and self.force_rmse is not None:
             lines.append(f"forces  (meV/Å)      {1e3 * self.force_mae:12.1f}{1e3 * self.force_rmse:10.1f}")
-        width = max(map(len, lines))
-        return "\n".join([lines[0].rjust(width), *lines[1:]])
+        if self.charges is not None:
+            lines.append(self.charges.line())
+        return "\n".join(lines)
 
     def numbers(self) -> dict[str, float | int | None]:
         """All but the frames, for a file."""
-        return {name: value for name, value in vars(self).items() if name != "frames"}
+        numbers = {name: value for name, value in vars(self).items() if name not in ("frames", "charges")}
+        return numbers if self.charges is None else numbers | vars(self.charges)
 
     def worst(self, count: int = 10) -> list[FrameErrors]:
         """The frames with the largest errors, worst first: of forces by RMSE, of energies where there are none."""
@@ -109,18 +134,45 @@ class Errors:
         return "\n".join([*lines, f"{'':<30}{'meV/atom':>10}{'meV/Å':>12}{'meV/Å':>9}"])
 
 
+@overload
+def evaluate(energy: ChargeModel, data: Dataset) -> ChargeErrors:
+    """Of charges."""
+
+
+@overload
 def evaluate(energy: Any, data: Dataset) -> Errors:
+    """Of energies and forces."""
+
+
+def evaluate(energy: Any, data: Dataset) -> Errors | ChargeErrors:
     """The errors of an energy function on a data set.
 
     Args:
-        energy: a trained model or any potential of the library.
-        data: frames with energies, and forces where there are any.
+        energy: a trained model or any potential of the library. A :class:`miniffx.ChargeModel` has ChargeErrors.
+        data: frames with energies, and forces and charges where there are any.
 
     Raises:
-        ValueError: no frames, or species that a model has never seen.
+        ValueError: no frames, species that a model has never seen, or no charges for a model of these.
     """
-    energies, forces = predict(energy, data)
-    return _errors([_of_frame(n, *item) for n, item in enumerate(zip(data, energies, forces, strict=True))])
+    if isinstance(energy, ChargeModel):
+        data.require("data", "charge")
+        return _of_charges(energy, data)
+    energies, forces = predictions.predict(energy, data)
+    errors = _errors([_of_frame(n, *item) for n, item in enumerate(zip(data, energies, forces, strict=True))])
+    if isinstance(energy, ChargedPotential) and all(frame.structure.charges is not None for frame in data):
+        errors = dataclasses.replace(errors, charges=_of_charges(energy.charges, data))
+    return errors
+
+
+def _of_charges(model: ChargeModel, data: Dataset) -> ChargeErrors:
+    found = predictions.of_frames(predictions.charges, model, data)
+    error = np.concatenate([q[: f.structure.n_atoms] - f.structure.charges for q, f in zip(found, data, strict=True)])
+    return ChargeErrors(
+        charge_mae=float(np.abs(error).mean()),
+        charge_rmse=float(np.sqrt((error**2).mean())),
+        n_frames=len(data),
+        n_atoms=len(error),
+    )
 
 
 def _of_frame(index: int, frame: Frame, energy: float, forces: np.ndarray) -> FrameErrors:
@@ -147,31 +199,3 @@ def _errors(frames: list[FrameErrors]) -> Errors:
         n_atoms=sum(frame.n_atoms for frame in frames),
         frames=tuple(frames),
     )
-
-
-def predict(energy: Any, data: Dataset) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Energies [n_frames] in eV and forces, one [n_atoms, 3] per frame in eV/Å."""
-    if len(data) == 0:
-        raise ValueError("`data` must hold at least one frame, got none")
-    if not isinstance(energy, Energy):
-        raise ValueError(f"`energy` must be a model or a potential of the library, got {energy!r}")
-    if isinstance(energy, NNPotential | Committee):
-        energy.check_species(data.species)
-    frames = [frame.structure for frame in data]
-    energies = np.zeros(len(frames))
-    forces: list[np.ndarray] = [np.zeros((frame.n_atoms, 3)) for frame in frames]
-    for group in padded_groups(frames, data.species, energy.needs):
-        done = 0
-        for batch, neighbors, keep in group.parts(group.at_once):
-            some_energies, some_forces = map(np.asarray, _batched(energy, batch, neighbors))
-            for row, index in enumerate(group.indices[done : done + keep]):
-                energies[index] = some_energies[row]
-                forces[index] = some_forces[row, : frames[index].n_atoms].astype(np.float64)
-            done += keep
-    return energies, forces
-
-
-@jax.jit
-@partial(jax.vmap, in_axes=(None, 0, 0))
-def _batched(energy: Energy, structure: Structure, neighbors: NeighborList) -> tuple[Array, Array]:
-    return energy_and_forces(energy)(structure, neighbors)

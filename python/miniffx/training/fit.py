@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import optax
 
 from miniffx import _checks
-from miniffx.models import Normalization
+from miniffx.models import ChargeModel, Normalization
 from miniffx.training.checkpoint import digest
 from miniffx.training.dataset import Dataset
 from miniffx.training.feature_table import FeatureTable
@@ -74,7 +74,7 @@ def fit(
     callback: Callable[[dict[str, float], Any], None] | None = None,
     normalization: Normalization | None = None,
 ) -> FitResult:
-    """Train the networks of a potential on energies, forces and more, or an MLP on plain arrays.
+    """Train the networks of a potential on energies, forces and more, those of charges, or an MLP on plain arrays.
 
     Descriptors and their Jacobians are computed once and kept on the device. A model without scaling gets the one
     that the training data suggest (:class:`miniffx.models.Scaling`); a model that has one keeps it, so that a
@@ -82,13 +82,16 @@ def fit(
 
     Args:
         model: from :meth:`NNPotential.init` or trained before, for a Dataset; a :class:`MLP`, for a FeatureTable. The
-            members of a :class:`Committee` are trained at once, on the same batches.
+            members of a :class:`Committee` are trained at once, on the same batches. A :class:`ChargeModel` learns
+            the charges of the structures. Of a :class:`ChargedPotential` the short-ranged networks are trained, on what
+            electrostatics leaves of energies, forces and stress (:meth:`Dataset.minus`); its charges stay.
         train: frames to learn from.
         validation: frames to choose the best state by; never learnt from.
         optimizer: "lbfgs" (whole data set per step), "adam" (mini-batches, learning rate from 3e-3 to 0 along a
             cosine), "ekf" (mini-batches, a Kalman filter) or another name of :class:`Optimizer`, an Optimizer, or any
             optax transformation.
-        weights: of energies, forces, … in the loss; by default LossWeights(), for a FeatureTable energy=1 alone.
+        weights: of energies, forces, … in the loss; by default LossWeights(), for a FeatureTable energy=1 alone, for a
+            ChargeModel charges=1 alone.
         steps: updates of the weights.
         batch_size: frames per step; None: all for "lbfgs", 8 otherwise. As many as there are, or more: all of them;
             for "ekf", all those of similar size.
@@ -114,7 +117,7 @@ def fit(
         A FitResult.
 
     Raises:
-        ValueError: empty data, species that the model does not know, missing forces, an unknown optimizer, a
+        ValueError: empty data, species that the model does not know, missing forces or charges, an unknown optimizer, a
             checkpoint of another fit, or a loss that is no longer finite; then the message names the frame and what
             about it.
         MemoryError: covariances of "ekf" that do not fit into the memory.
@@ -151,7 +154,11 @@ def fit(
         weights=weights,
         average=average,
         members=problem.members,
-        with_forces=_with_forces(force_fraction, size if order is not None else None, isinstance(train, Dataset)),
+        with_forces=_with_forces(
+            force_fraction,
+            size if order is not None else None,
+            isinstance(train, Dataset) and not isinstance(model, ChargeModel),
+        ),
     )
     loop = Loop(
         problem=problem,
@@ -161,7 +168,9 @@ def fit(
         patience=patience,
         checkpoint=None if checkpoint is None else Path(checkpoint),
         origin={
-            "model": digest(problem.parameters, problem.fixed, getattr(problem.fixed, "descriptors", None)),
+            "model": digest(
+                problem.parameters, problem.fixed, getattr(problem.fixed, "descriptors", None), *problem.frozen
+            ),
             "train": digest(*_contents(train)),
             "validation": "none" if validation is None else digest(*_contents(validation)),
             "optimizer": repr(optimizer) if isinstance(optimizer, str | Optimizer) else "an optax transformation",
@@ -200,7 +209,9 @@ def _with_forces(fraction: float, batch_size: int | None, frames: bool) -> int |
     if fraction == 1:
         return None
     if batch_size is None or not frames:
-        raise ValueError(f"`force_fraction` must be 1 where a step takes the whole set, got {fraction}")
+        raise ValueError(
+            f"`force_fraction` must be 1 where a step takes the whole set, or looks at no forces, got {fraction}"
+        )
     return max(1, round(fraction * batch_size))
 
 

@@ -218,13 +218,13 @@ def _entry(prefix: str, sums: Sums, weights: Any) -> dict[str, float]:
 
 
 def summary(entry: dict[str, float]) -> str:
-    """The errors of a history entry in meV."""
+    """The errors of a history entry in meV and me."""
     parts = []
     for prefix, name in (("", "train"), ("validation_", "valid")):
         text = name
-        for term, unit in (("energy", "meV/atom"), ("force", "meV/Å")):
+        for term, unit, digits in (("energy", "meV/atom", 1), ("force", "meV/Å", 0), ("charge", "me", 1)):
             if f"{prefix}{term}_mae" in entry:
-                text += f" {1e3 * entry[f'{prefix}{term}_mae']:.{1 if term == 'energy' else 0}f} {unit}"
+                text += f" {1e3 * entry[f'{prefix}{term}_mae']:.{digits}f} {unit}"
         if text != name:
             parts.append(text)
     return ", ".join(parts)

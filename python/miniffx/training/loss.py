@@ -29,7 +29,7 @@ class LossWeights:
         forces: of force components, in (eV/Å)⁻²; 0 for forces and stress trains without Jacobians.
         stress: of the nine components, in (eV/Å³)⁻².
         partial_energies: of energies of atoms, in eV⁻².
-        charges: in e⁻².
+        charges: in e⁻²; of a :class:`miniffx.ChargeModel`, whose loss holds nothing else.
         huber: None, or δ: where √w |Δ| > δ, w Δ² becomes δ (2 √w |Δ| − δ), so that outliers pull less; P. J. Huber,
             Ann. Math. Stat. 35, 73 (1964). Energies are outliers beyond δ/√energy, forces beyond δ/√forces.
     """

@@ -6,16 +6,17 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from types import ModuleType
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from miniffx.models import MLP, Committee, Histograms, NNPotential, Normalization
+from miniffx.models import MLP, ChargedPotential, ChargeModel, Committee, Histograms, NNPotential, Normalization
 from miniffx.models.scaling import feature_units, fit_scaling, without_components
 from miniffx.neighbors import Array
-from miniffx.training import feature_table, stored
+from miniffx.training import feature_table, stored, stored_charges
 from miniffx.training.dataset import Dataset
 from miniffx.training.feature_table import FeatureTable, TableBatch
 from miniffx.training.featurize import Features, Slopes, compute
@@ -55,6 +56,7 @@ class Problem:
         train, validation: the data.
         finish: parameters → the model.
         members: of a committee, whose parameters have a leading axis; None otherwise.
+        frozen: what the references were reduced by, for the fingerprint of the fit.
     """
 
     parameters: Any
@@ -64,6 +66,7 @@ class Problem:
     validation: Samples | None
     finish: Callable[[Any], Any]
     members: int | None = None
+    frozen: tuple[Any, ...] = ()
 
 
 def make_problem(
@@ -82,17 +85,25 @@ def make_problem(
         if normalization is not None:
             raise ValueError("`normalization` must be None for a MLP, which sees features as they are")
         return _table_problem(model, train, validation, weights)
+    if isinstance(model, ChargeModel):
+        return _charge_problem(model, train, validation, weights, normalization)
     weights = LossWeights() if weights is None else weights
+    if "charge" in positive_terms(weights):
+        raise ValueError(f"`weights.charges` must be 0 but for a ChargeModel, got {weights.charges}")
+    if isinstance(model, ChargedPotential):
+        return _short_range_problem(model, train, validation, weights, normalization), weights
     if isinstance(model, NNPotential):
-        return _potential_problem(model, train, validation, weights, normalization), weights
+        return _network_problem(stored, model, train, validation, weights, normalization), weights
     if isinstance(model, Committee):
-        problem = _potential_problem(model.stacked, train, validation, weights, normalization)
+        problem = _network_problem(stored, model.stacked, train, validation, weights, normalization)
 
         def finish(networks: Any) -> Committee:
             return Committee(problem.finish(networks))
 
         return dataclasses.replace(problem, finish=finish, members=model.size), weights
-    raise ValueError(f"`model` must be a NNPotential, a Committee or a MLP, got {type(model).__name__}")
+    raise ValueError(
+        f"`model` must be a NNPotential, Committee, ChargeModel, ChargedPotential or MLP, got {type(model).__name__}"
+    )
 
 
 # -- maps of plain arrays ------------------------------------------------------------------------------------
@@ -124,19 +135,57 @@ def _table_problem(
     return problem, weights
 
 
-# -- potentials ----------------------------------------------------------------------------------------------
+# -- charges, and what they leave ----------------------------------------------------------------------------
 
 
-def _potential_problem(
+def _charge_problem(
+    model: ChargeModel, train: Any, validation: Any, weights: LossWeights | None, normalization: Normalization | None
+) -> tuple[Problem, LossWeights]:
+    weights = only(LossWeights(), charges=1.0) if weights is None else weights
+    if positive_terms(weights) != ("charge",):
+        raise ValueError(f"`weights` must hold only `charges` for a ChargeModel, got {weights}")
+    problem = _network_problem(stored_charges, model.network, train, validation, weights, normalization)
+
+    def finish(networks: Any) -> ChargeModel:
+        return dataclasses.replace(model, network=problem.finish(networks))
+
+    fixed = dataclasses.replace(model, network=problem.fixed)
+    return dataclasses.replace(problem, fixed=fixed, finish=finish), weights
+
+
+def _short_range_problem(
+    model: ChargedPotential, train: Any, validation: Any, weights: LossWeights, normalization: Normalization | None
+) -> Problem:
+    short_range = model.short_range
+    if not isinstance(short_range, NNPotential | Committee):
+        raise ValueError(f"`model.short_range` must be a NNPotential or a Committee, got {type(short_range).__name__}")
+    for name, data in (("train", train), ("validation", validation)):
+        if data is not None or name == "train":
+            _check(model, name, data, positive_terms(weights))
+    rest = dataclasses.replace(model, short_range=None)
+    train, validation = (None if data is None else data.minus(rest) for data in (train, validation))
+    problem, _ = make_problem(short_range, train, validation, weights, normalization)
+
+    def finish(networks: Any) -> ChargedPotential:
+        return dataclasses.replace(model, short_range=problem.finish(networks))
+
+    frozen = (model.charges, model.charges.descriptors, model.electrostatics)
+    return dataclasses.replace(problem, finish=finish, frozen=frozen)
+
+
+# -- networks of atoms ---------------------------------------------------------------------------------------
+
+
+def _network_problem(
+    learnt: ModuleType,
     model: NNPotential,
     train: Dataset,
     validation: Dataset | None,
     weights: LossWeights,
     normalization: Normalization | None,
 ) -> Problem:
+    """The problem for one network per species; `learnt` is `stored` or `stored_charges`, which have the same names."""
     terms = positive_terms(weights)
-    if "charge" in terms:
-        raise ValueError(f"`weights.charges` must be 0 for a potential without charges, got {weights.charges}")
     if model.scaling is not None and normalization is not None:
         raise ValueError("`normalization` must be None for a model that was trained before, which keeps its scaling")
     for name, data in (("train", train), ("validation", validation)):
@@ -147,17 +196,18 @@ def _potential_problem(
     dtype = next(iter(features.batches[0].species.values())).values.dtype
     units: tuple[Array, ...] | None = None
     if model.scaling is None:
-        model, units = _scaled(model, train, features, normalization or Normalization())
+        targets = learnt.targets(train, model.species)
+        model, units = _scaled(model, train, features, targets, normalization or Normalization())
     model = _in_dtype(model, dtype)
     held_out = None
     if validation is not None:
         held_features = compute(model.descriptors, [frame.structure for frame in validation], slopes)
-        held_out = _samples("validation", model, validation, held_features, terms)
+        held_out = _samples(learnt, "validation", model, validation, held_features, terms)
     return Problem(
         parameters=model.networks,
         fixed=model,
-        differences=stored.differences,
-        train=_samples("train", model, train, features, terms),
+        differences=learnt.differences,
+        train=_samples(learnt, "train", model, train, features, terms),
         validation=held_out,
         finish=partial(_finished, model, units),
     )
@@ -178,15 +228,21 @@ def _in_dtype(model: NNPotential, dtype: Any) -> NNPotential:
     return dataclasses.replace(model, **jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), parts))
 
 
-def _samples(name: str, model: NNPotential, data: Dataset, features: Features, terms: tuple[str, ...]) -> Samples:
+def _samples(
+    learnt: ModuleType, name: str, model: NNPotential, data: Dataset, features: Features, terms: tuple[str, ...]
+) -> Samples:
     labels = [f"frame {n}" + (f" ({frame.group})" if frame.group else "") for n, frame in enumerate(data)]
-    batches = stored.make_batches(model, data, features, terms)
+    batches = learnt.make_batches(model, data, features, terms)
     indices = [batch.indices for batch in features.batches]
-    return Samples(name, batches, indices, stored.totals(data, terms), labels)
+    return Samples(name, batches, indices, learnt.totals(data, terms), labels)
 
 
 def _scaled(
-    model: NNPotential, train: Dataset, features: Features, normalization: Normalization
+    model: NNPotential,
+    train: Dataset,
+    features: Features,
+    targets: tuple[np.ndarray, np.ndarray],
+    normalization: Normalization,
 ) -> tuple[NNPotential, tuple[Array, ...] | None]:
     """The model with scaling and histograms; with principal components also the factors of plain features."""
     missing = [label for label in model.species if label not in train.species]
@@ -197,8 +253,7 @@ def _scaled(
     shared = {label: model.descriptors.share_unit(label) for label in model.species}
     scaling = fit_scaling(
         per_species,
-        train.counts(model.species),
-        np.array([frame.energy for frame in train]),
+        *targets,
         {label: [repr(d) for d in model.descriptors.of(label)] for label in model.species},
         normalization,
         shared,
@@ -209,9 +264,9 @@ def _scaled(
     return dataclasses.replace(model, scaling=scaling, histograms=Histograms.of(per_species)), units
 
 
-def _check(model: NNPotential, name: str, data: Any, terms: tuple[str, ...]) -> None:
+def _check(model: NNPotential | ChargedPotential, name: str, data: Any, terms: tuple[str, ...]) -> None:
     if not isinstance(data, Dataset):
-        raise ValueError(f"`{name}` must be a Dataset for a NNPotential, got {type(data).__name__}")
+        raise ValueError(f"`{name}` must be a Dataset for a {type(model).__name__}, got {type(data).__name__}")
     if len(data) == 0:
         raise ValueError(f"`{name}` must hold at least one frame, got none")
     try:

@@ -60,6 +60,11 @@ class Batch:
         return dataclasses.replace(self, species=species, forces=None, stress=None)
 
 
+def targets(data: Dataset, species: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """What the scaling is made from: atoms of each species [n_frames, n_species], and energies [n_frames]."""
+    return data.counts(species), np.array([frame.energy for frame in data])
+
+
 def make_batches(model: NNPotential, data: Dataset, features: Features, terms: tuple[str, ...]) -> list[Batch]:
     """The batches of a data set for a model whose scaling is set, on the device; `terms` of the loss."""
     assert model.scaling is not None
@@ -109,7 +114,7 @@ def totals(data: Dataset, terms: tuple[str, ...]) -> dict[str, float]:
     sizes = np.array([frame.structure.n_atoms for frame in data])
     with_stress = np.array([frame.stress is not None for frame in data])
     every = {"energy": weights, "force": 3 * sizes * weights, "stress": 9 * with_stress * weights}
-    every |= {"partial_energy": sizes * weights, "charge": sizes * weights}
+    every |= {"partial_energy": sizes * weights}
     return {name: float(every[name].sum()) for name in ("energy", *terms)}
 
 
