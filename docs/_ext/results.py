@@ -74,7 +74,7 @@ def neighbors(record: dict[str, Any], benchmarks: Path) -> None:
     display(Markdown("Medians, nanoseconds per pair; less is better.\n\n" + table(rows)))
     picture = benchmarks / "results" / "neighbors.png"
     if picture.exists():
-        display(Image(str(picture), alt="Time of a full neighbour list over the number of atoms, for each program."))
+        display(Image(str(picture)))
     lost = []
     for entry in record["results"]:
         times = {name: result["ns"]["median"] for name, result in entry["programs"].items()}
@@ -140,7 +140,7 @@ def energies(record: dict[str, Any], benchmarks: Path) -> None:
     display(Markdown(text + script.table(record)))
     picture = benchmarks / "results" / "energies.png"
     if picture.exists():
-        display(Image(str(picture), alt="Time of energy and forces over the number of atoms, for each program."))
+        display(Image(str(picture)))
     rows = [{"": name, **found} for name, found in record["bounds"].items()]
     rates = record["rates"]
     text = (
