@@ -133,6 +133,7 @@ DERIVATIVES = {
     "miniffx.descriptors.compact": "a window in the angle, whose derivative in its cosine has a limit on a line",
     "miniffx.training.stored": "networks in their features, and through them forces from stored descriptors",
     "miniffx.training.steps": "the loss in the weights",
+    "miniffx.training.kalman": "errors in the weights, row by row",
 }
 
 
