@@ -19,6 +19,7 @@ from miniffx.neighbors import Array
 from miniffx.training.loss import Difference, LossWeights, Sums
 
 ROWS = 512  # measurements that are taken in at once, about as many
+ROUNDING = 32  # in units of the last place, of diagonals
 COPIES = 5  # of the covariance: before and after an update, its change, the one of the last report, one to be saved
 
 
@@ -45,7 +46,7 @@ class Kalman:
     of a frame that are many (forces), random sums Σ ±e / √k take the place, k of them, with signs drawn anew in every
     step: the sum of their squares is the same on average. With λ = 1 and a linear model θ is after every step the
     minimum of Σ e² over all that was seen, plus (θ − θ₀)²/P₀; with λ < 1 what was seen counts less as time passes,
-    because it was linearized around other weights.
+    because it was linearized around other weights. No variance exceeds P₀.
 
     Sources: S. Singhal and L. Wu, Adv. Neural Inf. Process. Syst. 1, 133 (1988); λ: T. B. Blank and S. D. Brown,
     J. Chemom. 8, 391 (1994), doi:10.1002/cem.1180080605; on potentials, with several streams: A. Singraber,
@@ -59,7 +60,7 @@ class Kalman:
         projections: k; a term with no more errors than that in a frame is taken in as it is.
     """
 
-    covariance: float = 100.0
+    covariance: float = 300.0
     forgetting: float = 0.99
     forgetting_rate: float = 0.998
     projections: int = 8
@@ -121,6 +122,7 @@ class Kalman:
             errors, jacobian, sums = jax.vmap(rows, in_axes=(None, 0, 0))(theta, frames, keys)
             errors, jacobian = errors.reshape(-1), jacobian.reshape(-1, len(theta))
             change, covariance = update(covariance, forgetting, errors, jacobian)
+            covariance = bounded(covariance, self.covariance)
             # What is taken in within one step is of the same age.
             return (theta + change, covariance, jnp.ones_like(forgetting)), jax.tree.map(lambda x: x.sum(axis=0), sums)
 
@@ -178,17 +180,26 @@ class Kalman:
 def update(covariance: Array, forgetting: Array, errors: Array, jacobian: Array) -> tuple[Array, Array]:
     """(the change of the weights, P after it), from e and H as :class:`Kalman` has them.
 
-    With S = L Lᵀ and V = L⁻¹ H P the change is −Vᵀ L⁻¹ e, and P loses Vᵀ V.
+    With S = L Lᵀ and V = L⁻¹ H P the change is −Vᵀ L⁻¹ e, and P loses Vᵀ V. The diagonals of S and P grow by what
+    rounding may take from them: in single precision they would not stay positive otherwise.
     """
+    rounding = ROUNDING * jnp.finfo(covariance.dtype).eps
     multiply = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
     pulled = multiply(jacobian, covariance)
-    spread = multiply(pulled, jacobian.T) + forgetting * jnp.eye(len(errors), dtype=errors.dtype)
+    spread = multiply(pulled, jacobian.T)
+    spread += jnp.diag(forgetting + rounding * jnp.diag(spread))
     lower = jnp.linalg.cholesky(spread)  # makes it symmetric
     solve = partial(jax.lax.linalg.triangular_solve, lower, left_side=True, lower=True)
     half = solve(pulled)
     change = -multiply(half.T, solve(errors[:, None]))[:, 0]
-    covariance = covariance - multiply(half.T, half)
+    covariance += rounding * jnp.diag(jnp.diag(covariance)) - multiply(half.T, half)
     return change, (covariance + covariance.T) / (2 * forgetting)
+
+
+def bounded(covariance: Array, most: float) -> Array:
+    """P with no variance above `most`: what is not seen would grow without end as the filter forgets."""
+    factor = jnp.sqrt(jnp.minimum(1, most / jnp.diag(covariance)))
+    return factor[:, None] * covariance * factor
 
 
 def require_memory(parameters: Any, members: int | None) -> None:

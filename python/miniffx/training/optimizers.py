@@ -39,7 +39,7 @@ class Optimizer:
         warmup: steps in which the learning rate grows linearly from 0.
         clip: gradients longer than this (global norm, in units of the loss) are shortened to it; None: never.
         options: further arguments of the optimizer, as in optax, for instance ``{"b1": 0.95}``; for "ekf"
-            ``covariance`` (100: how far weights may go from their start, over the noise of errors, in 1/loss; larger
+            ``covariance`` (300: how far weights may go from their start, over the noise of errors, in 1/loss; larger
             learns faster, too large diverges), ``forgetting`` (0.99: what former steps count at each of the first
             ones; less forgets faster) and ``forgetting_rate`` (0.998: how slowly that goes to 1), ``projections`` (8:
             random sums that stand for the force components of a frame, and for whatever else it has more of).
