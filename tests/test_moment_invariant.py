@@ -22,16 +22,25 @@ EQUATIONS = {
     (1, 1): "i,i",
     (2, 2): "ij,ij",
     (3, 3): "ijk,ijk",
+    (4, 4): "ijkl,ijkl",
     (1, 2, 1): "i,ij,j",
     (2, 2, 2): "ij,jk,ki",
     (1, 3, 2): "i,ijk,jk",
     (3, 2, 3): "ikl,ij,jkl",
+    (2, 4, 2): "ij,ijkl,kl",
+    (1, 4, 3): "i,ijkl,jkl",
+    (4, 2, 4): "iklm,ij,jklm",
 }
 SETS = {
-    "O": [((2,), "H"), ((1, 2), "HO"), ((1, 3), "HH"), ((1, 1), "OO"), ((1, 2, 1), "HOO"), ((1, 2, 3), "HOO")],
-    "H": [((1,), "H"), ((2, 1), "OH"), ((1, 1), "HH"), ((3, 1), "OO"), ((1, 2, 2), "HOO"), ((2, 2, 1), "OHO")],
+    "O": [
+        *(((0,), (2,), "H"), ((1, 1), (1, 2), "HO"), ((2, 2), (1, 3), "HH"), ((3, 3), (1, 1), "OO")),
+        *(((1, 2, 1), (1, 2, 1), "HOO"), ((2, 2, 2), (1, 2, 3), "HOO"), ((2, 4, 2), (1, 2, 3), "OHO")),
+    ],
+    "H": [
+        *(((0,), (1,), "H"), ((1, 1), (2, 1), "OH"), ((4, 4), (1, 3), "HO"), ((1, 3, 2), (1, 2, 2), "HOO")),
+        *(((3, 2, 3), (2, 2, 1), "OHO"), ((1, 4, 3), (1, 2, 1), "HOO"), ((4, 2, 4), (2, 1, 1), "HOH")),
+    ],
 }
-RANKS = [(0,), (1, 1), (2, 2), (3, 3), (1, 2, 1), (2, 2, 2)]
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +52,10 @@ def structure():
 
 @pytest.fixture(scope="module")
 def descriptors():
-    ranks = {"O": RANKS, "H": [*RANKS[:4], (1, 3, 2), (3, 2, 3)]}
     return D.DescriptorSet(
-        D.MomentInvariant(r, orders, CUTOFF, (center, *others), factor=0.5)
+        D.MomentInvariant(ranks, orders, CUTOFF, (center, *others), factor=0.5)
         for center, chosen in SETS.items()
-        for r, (orders, others) in zip(ranks[center], chosen, strict=True)
+        for ranks, orders, others in chosen
     )
 
 
@@ -62,8 +70,14 @@ def moment(vectors, order, rank):
         return np.einsum("n,ni->i", radial, u)
     if rank == 2:
         return np.einsum("n,nij->ij", radial, np.einsum("ni,nj->nij", u, u) - eye / 3)
-    traces = [np.einsum(f"{a},n{b}->nijk", eye, u) for a, b in (("ij", "k"), ("ik", "j"), ("jk", "i"))]
-    return np.einsum("n,nijk->ijk", radial, np.einsum("ni,nj,nk->nijk", u, u, u) - sum(traces) / 5)
+    if rank == 3:
+        traces = [np.einsum(f"{a},n{b}->nijk", eye, u) for a, b in (("ij", "k"), ("ik", "j"), ("jk", "i"))]
+        return np.einsum("n,nijk->ijk", radial, np.einsum("ni,nj,nk->nijk", u, u, u) - sum(traces) / 5)
+    halves = [("ij", "kl"), ("ik", "jl"), ("il", "jk"), ("jk", "il"), ("jl", "ik"), ("kl", "ij")]
+    once = [np.einsum(f"{a},n{b[0]},n{b[1]}->nijkl", eye, u, u) for a, b in halves]
+    twice = [np.einsum(f"{a},{b}->ijkl", eye, eye) for a, b in halves[:3]]
+    product = np.einsum("ni,nj,nk,nl->nijkl", u, u, u, u)
+    return np.einsum("n,nijkl->ijkl", radial, product - sum(once) / 7 + sum(twice) / 35)
 
 
 def test_values_are_contractions_of_moments(structure, descriptors):
@@ -81,8 +95,8 @@ def test_values_are_contractions_of_moments(structure, descriptors):
 
 
 def test_two_moments_make_legendre_polynomials(structure):
-    """Σ_jk R(r_ij) R(r_ik) P_l(cos θ), times 2/3 for l = 2 and 2/5 for l = 3."""
-    ds = D.DescriptorSet(D.MomentInvariant((l, l), (1, 2), CUTOFF, ("O", "H", "H")) for l in (1, 2, 3))
+    """Σ_jk R(r_ij) R(r_ik) P_l(cos θ), times 2/3 for l = 2, 2/5 for l = 3 and 8/35 for l = 4."""
+    ds = D.DescriptorSet(D.MomentInvariant((l, l), (1, 2), CUTOFF, ("O", "H", "H")) for l in (1, 2, 3, 4))
     values = jax.jit(ds)(structure, ds.neighbor_list(structure))[0]
     i, j, _, vectors = mff.neighbors.pairs(structure.positions, structure.cell, structure.pbc, CUTOFF)
     near = vectors[(i == 0) & (np.array(structure.species)[j] == "H")]
@@ -90,7 +104,7 @@ def test_two_moments_make_legendre_polynomials(structure):
     screen = 0.5 * (1 + np.cos(np.pi * r / CUTOFF)) / r
     one, two = (np.sin(n * np.pi * r / CUTOFF) * screen for n in (1, 2))
     cosine = (near / r[:, None]) @ (near / r[:, None]).T
-    for l, factor in ((1, 1.0), (2, 2 / 3), (3, 2 / 5)):
+    for l, factor in ((1, 1.0), (2, 2 / 3), (3, 2 / 5), (4, 8 / 35)):
         legendre = np.polynomial.legendre.Legendre.basis(l)(cosine)
         assert_allclose(values[l - 1], factor * one @ legendre @ two, rtol=1e-11)
 
@@ -113,7 +127,7 @@ def frame(structure):
 
 def scaled_model(descriptors):
     model = mff.NNPotential.init(jax.random.key(0), descriptors, hidden=(5,), activation="silu")
-    scaling = mff.models.Scaling((jnp.full(6, 0.1),) * 2, (jnp.full(6, 2.0),) * 2, jnp.zeros(2), jnp.asarray(3.0))
+    scaling = mff.models.Scaling((jnp.full(7, 0.1),) * 2, (jnp.full(7, 2.0),) * 2, jnp.zeros(2), jnp.asarray(3.0))
     return dataclasses.replace(model, scaling=scaling)
 
 
@@ -173,8 +187,8 @@ def test_training_scales_invariants_alike(frame, descriptors):
     values = mff.featurize(model.descriptors, [frame]).per_species()["O"]
     chosen = model.descriptors.share_unit("O")
     factor = np.asarray(trained.scaling.factor[trained.species.index("O")])
-    assert_allclose(factor[:6], 0.3 / np.sqrt(values[:, :6].var(axis=0).mean()), rtol=1e-10)
-    assert_allclose(factor[6:], 1 / values[:, 6:].std(axis=0), rtol=1e-10)
+    assert_allclose(factor[:7], 0.3 / np.sqrt(values[:, :7].var(axis=0).mean()), rtol=1e-10)
+    assert_allclose(factor[7:], 1 / values[:, 7:].std(axis=0), rtol=1e-10)
     plain = fit_scaling({"O": values}, [[4]], [0.0], None, mff.Normalization(features="none"), {"O": chosen})
     assert (plain.factor[0] == 1).all()
 

@@ -1,4 +1,4 @@
-"""Harmonics: polynomials of a direction that turn among themselves, of ranks 0 to 3, and how three of them couple.
+"""Harmonics: polynomials of a direction that turn among themselves, of ranks 0 to 4, and how three of them couple.
 
 With Σ_m Y_lm² = 1 on the unit sphere, so that Σ_m Y_lm(û) Y_lm(v̂) = P_l(û · v̂), the Legendre polynomial. They are the
 real spherical harmonics times √(4π / (2l + 1)): NIST Digital Library of Mathematical Functions, section 14.30.
@@ -35,6 +35,22 @@ HARMONICS: tuple[tuple[dict[str, float], ...], ...] = (
         {"xxz": math.sqrt(15) / 2, "yyz": -math.sqrt(15) / 2},
         {"xxx": math.sqrt(5 / 8), "xyy": -3 * math.sqrt(5 / 8)},
     ),
+    (
+        {"xxxy": math.sqrt(35) / 2, "xyyy": -math.sqrt(35) / 2},
+        {"xxyz": 3 * math.sqrt(35 / 8), "yyyz": -math.sqrt(35 / 8)},
+        {"xyzz": 3 * math.sqrt(5), "xxxy": -math.sqrt(5) / 2, "xyyy": -math.sqrt(5) / 2},
+        {"yzzz": math.sqrt(10), "xxyz": -0.75 * math.sqrt(10), "yyyz": -0.75 * math.sqrt(10)},
+        {"zzzz": 1.0, "xxzz": -3.0, "yyzz": -3.0, "xxxx": 0.375, "xxyy": 0.75, "yyyy": 0.375},
+        {"xzzz": math.sqrt(10), "xxxz": -0.75 * math.sqrt(10), "xyyz": -0.75 * math.sqrt(10)},
+        {
+            "xxzz": 1.5 * math.sqrt(5),
+            "yyzz": -1.5 * math.sqrt(5),
+            "xxxx": -math.sqrt(5) / 4,
+            "yyyy": math.sqrt(5) / 4,
+        },
+        {"xxxz": math.sqrt(35 / 8), "xyyz": -3 * math.sqrt(35 / 8)},
+        {"xxxx": math.sqrt(35) / 8, "xxyy": -0.75 * math.sqrt(35), "yyyy": math.sqrt(35) / 8},
+    ),
 )
 COUNT = sum(map(len, HARMONICS))
 
@@ -45,7 +61,7 @@ def of_rank(rank: int) -> slice:
 
 
 def monomials(x: Array, y: Array, z: Array) -> list[Array]:
-    """1, x, y, z, x², …, z³, in the order of :func:`coefficients`.
+    """1, x, y, z, x², …, z⁴, in the order of :func:`coefficients`.
 
     Each is a product of its own: XLA takes minutes to compile derivatives of such that are made of each other.
     """
@@ -56,7 +72,7 @@ def monomials(x: Array, y: Array, z: Array) -> list[Array]:
 
 @functools.cache
 def coefficients() -> np.ndarray:
-    """[COUNT, 20]: harmonics in monomials."""
+    """[COUNT, 35]: harmonics in monomials."""
     letters = ["".join(chosen) for p in range(len(HARMONICS)) for chosen in _words(p)]
     result = np.zeros((COUNT, len(letters)))
     for row, polynomial in enumerate(itertools.chain(*HARMONICS)):

@@ -19,15 +19,16 @@ class MomentInvariant(Descriptor):
 
     over the neighbours j of one species, with the cosine cutoff f_c; neighbours at the centre itself are left out. Two
     of them contract over all of their indices, to Σ_jk R_n(r_ij) R_m(r_ik) P_l(cos θ_jik) with their rank l, times 2/3
-    for l = 2 and 2/5 for l = 3. Three of them see four bodies at once. All invariants of a set share the moments, so
-    that their cost is linear in the number of neighbours.
+    for l = 2, 2/5 for l = 3 and 8/35 for l = 4. Three of them see four bodies at once. All invariants of a set share
+    the moments, so that their cost is linear in the number of neighbours.
 
     Sources: A. V. Shapeev, Multiscale Model. Simul. 14, 1153 (2016), doi:10.1137/15M1054183 (invariants of moments);
     V. Zaverkin, J. Kästner, J. Chem. Theory Comput. 16, 5410 (2020), doi:10.1021/acs.jctc.0c00347 (as what a network
     sees); E. Kocer, J. K. Mason, H. Erturk, AIP Adv. 10, 015021 (2020), doi:10.1063/1.5111045 (these R_n).
 
     Args:
-        ranks: of the moments: (0,), (1, 1), (2, 2), (3, 3), (1, 2, 1), (2, 2, 2), (1, 3, 2) or (3, 2, 3) (static).
+        ranks: of the moments: (0,), (1, 1), (2, 2), (3, 3), (4, 4), (1, 2, 1), (2, 2, 2), (1, 3, 2), (3, 2, 3),
+            (2, 4, 2), (1, 4, 3) or (4, 2, 4) (static).
         orders: n ≥ 1 of every moment (static).
         cutoff: r_c, Å.
         species: the centre, then that of the neighbours in every moment.

@@ -127,10 +127,10 @@ SHELLS = 12
 def default_set(dataset: Iterable[Any], cutoff: float = 6.0) -> DescriptorSet:
     """What we recommend to somebody who has no opinion: invariants of moments, of up to four bodies.
 
-    Radial for every ordered pair of species, contractions of two moments of ranks 1 to 3 for every triple, and of three
-    moments (:class:`MomentInvariant`). With one species there are seven radial functions, of which five are in
-    contractions of three moments: 401 descriptors; with S species 14 // S, from two to seven, and 5 // S, at least one.
-    With more than five species no three moments are contracted, of which there would be thousands.
+    Radial for every ordered pair of species, contractions of two moments of ranks 1 to 4 for every triple, and of three
+    moments (:class:`MomentInvariant`). With one species there are seven radial functions, of which four are in
+    contractions of three moments: 427 descriptors; with S species 14 // S, from two to seven, and 4 // S, at least one.
+    With more than four species no three moments are contracted, of which there would be thousands.
 
     Moments are divided by √⟨Σ_j R_n(r_ij)²⟩, the size that those of rank 1 and above would have in the data if
     neighbours had independent directions, and by √n, so that what varies fast counts less. Training scales all of
@@ -150,7 +150,7 @@ def default_set(dataset: Iterable[Any], cutoff: float = 6.0) -> DescriptorSet:
     >>> import miniffx as mff
     >>> argon = mff.Structure.create([[0, 0, 0], [0, 0, 3.0]], ["Ar", "Ar"])
     >>> len(mff.descriptors.default_set([argon], cutoff=6.0))
-    401
+    427
     """
     structures, labels = _structures(dataset)
     cutoff = _checks.positive("cutoff", cutoff)
@@ -172,7 +172,7 @@ def default_set(dataset: Iterable[Any], cutoff: float = 6.0) -> DescriptorSet:
 
 
 PAIR_ORDERS = (2, 14, 7)  # the fewest, those of all species together, the most
-TRIPLE_ORDERS = 5  # those of all species together
+TRIPLE_ORDERS = 4  # those of all species together
 
 
 def _is_first(ranks: tuple[int, ...], channels: tuple[tuple[str, int], ...]) -> bool:

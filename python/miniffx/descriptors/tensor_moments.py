@@ -32,10 +32,14 @@ CONTRACTIONS: dict[tuple[int, ...], str] = {
     (1, 1): "i,i",
     (2, 2): "ij,ij",
     (3, 3): "ijk,ijk",
+    (4, 4): "ijkl,ijkl",
     (1, 2, 1): "i,ij,j",
     (2, 2, 2): "ij,jk,ki",
     (1, 3, 2): "i,ijk,jk",
     (3, 2, 3): "ikl,ij,jkl",
+    (2, 4, 2): "ij,ijkl,kl",
+    (1, 4, 3): "i,ijkl,jkl",
+    (4, 2, 4): "iklm,ij,jklm",
 }
 
 
