@@ -595,6 +595,10 @@ def test_the_list_of_a_batch_is_that_of_each_structure():
         part = jax.tree.map(lambda leaf, b=b: leaf[b], nl)
         assert listed_pairs(part) == brute_force_pairs(*numpy_structure(single), 3.3).keys()
         assert listed_triples(part) == brute_force_triples(*numpy_structure(single), 2.9)
+    # Too small a capacity for some of them is no truncation.
+    first = jax.tree.map(lambda leaf: leaf[:1], batch)
+    grown = neighbor_list(batch, 3.3, triple_cutoff=2.9, capacity=neighbor_list(first, 3.3, triple_cutoff=2.9).capacity)
+    jax.tree.map(assert_array_equal, grown, nl)
     # Nothing moved, then one structure of the batch did.
     assert nl.update(batch) is nl
     positions = np.array(batch.positions)

@@ -951,8 +951,8 @@ def test_triples_in_steps_are_those_of_the_list(make, farther, monkeypatch):
     # With `farther`, rows have more columns than triples, and triples longer legs than count.
     nl = mff.neighbor_list(structure, 3.2 + farther, triple_cutoff=3.0 + farther / 2, skin=0.1)
     expected = jax.jit(mff.energy_and_forces(looked_up))(structure, nl)
-    for at_once in (1, mapping.AT_ONCE):
-        monkeypatch.setattr(mapping, "AT_ONCE", at_once)
+    for at_once in (1, mapping.AT_ONCE["cpu"]):
+        monkeypatch.setattr(mapping, "_at_once", lambda at_once=at_once: at_once)
         found = jax.jit(mff.energy_and_forces(in_steps))(structure, nl)
         assert_allclose(found[0], expected[0], rtol=1e-12)
         assert_allclose(found[1], expected[1], rtol=1e-10, atol=1e-11)
@@ -967,7 +967,7 @@ def test_a_sum_over_pairs_does_not_depend_on_how_many_rows_it_takes_at_a_time(mo
     assert nl.environments[0].neighbors.shape[0] == 7
     expected = jax.jit(mff.energy_forces_stress(energy))(structure, nl)
     for parts in (3, 7):  # of 3 rows, the last filled up; of one
-        monkeypatch.setattr(mapping, "AT_ONCE", nl.environments[0].neighbors.size // parts)
+        monkeypatch.setattr(mapping, "_at_once", lambda parts=parts: nl.environments[0].neighbors.size // parts)
         monkeypatch.setattr(mapping, "MOST_PARTS", parts)
         found = jax.jit(mff.energy_forces_stress(energy))(structure, nl)
         jax.tree.map(partial(assert_allclose, rtol=1e-12, atol=1e-12), found, expected)

@@ -220,6 +220,14 @@ def test_constant_features_are_dropped_with_a_warning():
     assert scaling.factor[0][1] > 0
 
 
+def test_features_too_small_for_single_precision_are_dropped():
+    features = {"A": np.column_stack([1e-40 * np.arange(20.0), 1e-25 * np.arange(20.0)])}
+    with pytest.warns(UserWarning, match="1 descriptors of A are constant in the training data and dropped: far"):
+        scaling = fit_scaling(features, np.ones((20, 1)), np.arange(20.0), {"A": ["far", "near"]})
+    assert scaling.factor[0][0] == 0
+    assert 0 < np.float32(scaling.factor[0][1]) < np.inf
+
+
 def total_sums(model, batches, weights=mff.LossWeights()):  # noqa: B008
     """The sums over all batches."""
     return add_sums(Sums.of(stored.differences(model.networks, model, batch), weights) for batch in batches)

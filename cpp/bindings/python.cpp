@@ -5,6 +5,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdint>
@@ -86,14 +87,13 @@ std::array<bool, 3> checked_pbc(const py::object& object) {
     return pbc;
 }
 
-// `species` as a pointer, null for None. The values are checked from below; the core checks them from above.
-const std::int32_t* checked_species(const py::object& object, py::ssize_t n_atoms) {
-    if (object.is_none()) return nullptr;
-    const auto array = checked<std::int32_t>(object, "species", {n_atoms});
-    for (py::ssize_t i = 0; i < n_atoms; ++i) {
+// `species` [b, n] as a pointer. The values are checked from below; the core checks them from above.
+const std::int32_t* checked_species(const py::object& object, py::ssize_t n_structures, py::ssize_t n_atoms) {
+    const auto array = checked<std::int32_t>(object, "species", {n_structures, n_atoms});
+    for (py::ssize_t i = 0; i < array.size(); ++i) {
         if (array.data()[i] >= -1) continue;
         throw py::value_error("`species` must be indices from 0, or -1 for atoms to ignore, got " +
-                              std::to_string(array.data()[i]) + " for atom " + std::to_string(i));
+                              std::to_string(array.data()[i]) + " for atom " + std::to_string(i % n_atoms));
     }
     return array.data();
 }
@@ -139,31 +139,45 @@ py::array_t<T> view(const Buffer<T>& buffer, const Shape& shape, const py::objec
     return array;
 }
 
-// What a search found, for Python to pass on.
+// What a search found in each of a batch of structures of n_atoms, for Python to pass on.
 struct Found {
     std::int64_t n_atoms;
-    miniffx::Neighbors neighbors;
+    std::vector<miniffx::Neighbors> of;
+
+    py::ssize_t size() const { return static_cast<py::ssize_t>(of.size()); }
 };
 
-Found find_neighbors(const py::object& positions, const py::object& cell, const py::object& pbc, double cutoff,
+Found find_neighbors(const py::object& positions, const py::object& cells, const py::object& pbc, double cutoff,
                      const py::object& species, int threads) {
-    const auto positions_array = checked<double>(positions, "positions", {-1, 3});
-    const auto cell_array = checked<double>(cell, "cell", {3, 3});
+    const auto positions_array = checked<double>(positions, "positions", {-1, -1, 3});
+    const py::ssize_t n_structures = positions_array.shape(0), n_atoms = positions_array.shape(1);
+    const auto cells_array = checked<double>(cells, "cells", {n_structures, 3, 3});
     const auto periodic = checked_pbc(pbc);
-    const py::ssize_t n_atoms = positions_array.shape(0);
-    const std::int32_t* species_data = checked_species(species, n_atoms);
+    const std::int32_t* species_data = checked_species(species, n_structures, n_atoms);
     const double* positions_data = positions_array.data();
-    const double* cell_data = cell_array.data();
+    const double* cells_data = cells_array.data();
+    Found found{n_atoms, std::vector<miniffx::Neighbors>(static_cast<std::size_t>(n_structures))};
     const py::gil_scoped_release unlocked;
-    return {n_atoms, miniffx::find_neighbors(n_atoms, positions_data, cell_data, periodic.data(), cutoff, species_data,
-                                             threads)};
+    miniffx::for_each_structure(n_structures, threads, [&](std::int64_t s, int some) {
+        found.of[static_cast<std::size_t>(s)] =
+            miniffx::find_neighbors(n_atoms, positions_data + 3 * s * n_atoms, cells_data + 9 * s, periodic.data(),
+                                    cutoff, species_data + s * n_atoms, some);
+    });
+    return found;
 }
 
 miniffx::Pairs find_pairs(const py::object& positions, const py::object& cell, const py::object& pbc, double cutoff,
                           int threads) {
-    const Found found = find_neighbors(positions, cell, pbc, cutoff, py::none(), threads);
+    const auto positions_array = checked<double>(positions, "positions", {-1, 3});
+    const auto cell_array = checked<double>(cell, "cell", {3, 3});
+    const auto periodic = checked_pbc(pbc);
+    const py::ssize_t n_atoms = positions_array.shape(0);
+    const double* positions_data = positions_array.data();
+    const double* cell_data = cell_array.data();
     const py::gil_scoped_release unlocked;
-    return miniffx::list_pairs(found.neighbors, threads);
+    return miniffx::list_pairs(
+        miniffx::find_neighbors(n_atoms, positions_data, cell_data, periodic.data(), cutoff, nullptr, threads),
+        threads);
 }
 
 py::tuple find_triples(const miniffx::Pairs& pairs, double cutoff, bool closed, int threads) {
@@ -178,27 +192,40 @@ py::tuple find_triples(const miniffx::Pairs& pairs, double cutoff, bool closed, 
 py::tuple count_rows(const Found& found, const py::object& species, py::ssize_t n_species, double triple_cutoff,
                      bool closed, const py::object& triple_kinds, int threads) {
     check_n_species(n_species);
-    checked<std::int32_t>(species, "species", {static_cast<py::ssize_t>(found.n_atoms)});
-    const std::int32_t* species_data = checked_species(species, static_cast<py::ssize_t>(found.n_atoms));
+    const std::int32_t* species_data = checked_species(species, found.size(), found.n_atoms);
     const auto kinds = checked_kinds(triple_kinds);
-    miniffx::RowCounts counts;
+    std::vector<std::int32_t> pair_max(static_cast<std::size_t>(n_species * n_species)), triple_max(kinds.size());
     {
         const py::gil_scoped_release unlocked;
-        counts = miniffx::count_rows(found.neighbors, species_data, static_cast<std::int32_t>(n_species), kinds,
-                                     triple_cutoff, closed, threads);
+        std::vector<miniffx::RowCounts> counts(found.of.size());
+        miniffx::for_each_structure(found.size(), threads, [&](std::int64_t s, int some) {
+            const auto place = static_cast<std::size_t>(s);
+            counts[place] = miniffx::count_rows(found.of[place], species_data + s * found.n_atoms,
+                                                static_cast<std::int32_t>(n_species), kinds, triple_cutoff, closed,
+                                                some);
+        });
+        const auto raise = [](std::vector<std::int32_t>& most, const std::vector<std::int32_t>& values) {
+            for (std::size_t k = 0; k < most.size(); ++k) most[k] = std::max(most[k], values[k]);
+        };
+        for (const miniffx::RowCounts& one : counts) {
+            raise(pair_max, one.pair_max);
+            raise(triple_max, one.triple_max);
+        }
     }
-    return py::make_tuple(
-        py::array_t<std::int32_t>(Shape{n_species, n_species}, counts.pair_max.data()),
-        py::array_t<std::int32_t>(Shape{static_cast<py::ssize_t>(kinds.size())}, counts.triple_max.data()));
+    return py::make_tuple(py::array_t<std::int32_t>(Shape{n_species, n_species}, pair_max.data()),
+                          py::array_t<std::int32_t>(Shape{static_cast<py::ssize_t>(kinds.size())}, triple_max.data()));
 }
+
+// Where the memory of the structures' part of an array begins.
+std::int32_t* part(std::int32_t* data, std::int64_t structure, std::int64_t size) { return data + structure * size; }
 
 py::tuple fill_rows(const Found& found, const py::object& species, py::ssize_t n_species, const py::object& centers,
                     const py::object& columns, double triple_cutoff, bool closed, const py::object& triple_kinds,
                     const py::object& triple_capacity, int threads) {
     using Ints = py::array_t<std::int32_t>;
     check_n_species(n_species);
-    checked<std::int32_t>(species, "species", {static_cast<py::ssize_t>(found.n_atoms)});
-    const std::int32_t* species_data = checked_species(species, static_cast<py::ssize_t>(found.n_atoms));
+    const py::ssize_t n_structures = found.size();
+    const std::int32_t* species_data = checked_species(species, n_structures, found.n_atoms);
     const auto columns_array = checked<std::int32_t>(columns, "columns", {n_species, n_species + 1});
     const auto kinds = checked_kinds(triple_kinds);
     const auto capacities =
@@ -210,21 +237,19 @@ py::tuple fill_rows(const Found& found, const py::object& species, py::ssize_t n
                               text_of(py::type::handle_of(centers).attr("__name__")));
     }
 
-    std::vector<miniffx::RowTarget> rows;
-    std::vector<py::ssize_t> n_rows;
+    std::vector<miniffx::RowTarget> rows;  // of the first structure
     std::vector<Ints> keep;
     py::list row_arrays, triple_arrays;
     for (py::ssize_t a = 0; a < n_species; ++a) {
         const auto centers_array =
-            checked<std::int32_t>(centers[py::int_(a)], "centers[" + std::to_string(a) + "]", {-1});
+            checked<std::int32_t>(centers[py::int_(a)], "centers[" + std::to_string(a) + "]", {n_structures, -1});
         const std::int32_t* offsets = columns_array.data() + a * (n_species + 1);
-        const py::ssize_t width = offsets[n_species];
+        const py::ssize_t width = offsets[n_species], n_rows = centers_array.shape(1);
         if (width < 0) throw py::value_error("`columns` must not be negative, got " + std::to_string(width));
-        n_rows.push_back(centers_array.shape(0));
-        Ints neighbors = blank({n_rows.back(), width});
-        Ints shifts = blank({n_rows.back(), width, 3});
-        Ints counts = blank({n_rows.back(), n_species});
-        rows.push_back({n_rows.back(), centers_array.data(), offsets, neighbors.mutable_data(), shifts.mutable_data(),
+        Ints neighbors = blank({n_structures, n_rows, width});
+        Ints shifts = blank({n_structures, n_rows, width, 3});
+        Ints counts = blank({n_structures, n_rows, n_species});
+        rows.push_back({n_rows, centers_array.data(), offsets, neighbors.mutable_data(), shifts.mutable_data(),
                         counts.mutable_data()});
         row_arrays.append(py::make_tuple(neighbors, shifts, counts));
         keep.push_back(centers_array);
@@ -239,16 +264,36 @@ py::tuple fill_rows(const Found& found, const py::object& species, py::ssize_t n
             throw py::value_error("`triple_kinds` must start with a species below " + std::to_string(n_species) +
                                   ", got " + std::to_string(kinds[m][0]));
         }
-        const py::ssize_t n = n_rows[static_cast<std::size_t>(kinds[m][0])];
-        Ints first = blank({n, capacity}), second = blank({n, capacity}), count = blank({n});
+        const py::ssize_t n = rows[static_cast<std::size_t>(kinds[m][0])].n_rows;
+        Ints first = blank({n_structures, n, capacity}), second = blank({n_structures, n, capacity}),
+             count = blank({n_structures, n});
         triples.push_back({kinds[m], capacity, first.mutable_data(), second.mutable_data(), count.mutable_data()});
         triple_arrays.append(py::make_tuple(first, second, count));
     }
 
-    bool overflow = false;
+    py::array_t<bool> overflow(Shape{n_structures});
+    bool* const overflowed = overflow.mutable_data();
     {
         const py::gil_scoped_release unlocked;
-        overflow = miniffx::fill_rows(found.neighbors, species_data, rows, triples, triple_cutoff, closed, threads);
+        miniffx::for_each_structure(n_structures, threads, [&](std::int64_t s, int some) {
+            std::vector<miniffx::RowTarget> my_rows = rows;
+            for (miniffx::RowTarget& target : my_rows) {
+                const std::int64_t width = target.columns[n_species];
+                target.centers += s * target.n_rows;
+                target.neighbors = part(target.neighbors, s, target.n_rows * width);
+                target.shifts = part(target.shifts, s, target.n_rows * width * 3);
+                target.counts = part(target.counts, s, target.n_rows * n_species);
+            }
+            std::vector<miniffx::TripleTarget> my_triples = triples;
+            for (miniffx::TripleTarget& target : my_triples) {
+                const std::int64_t n = rows[static_cast<std::size_t>(target.kind[0])].n_rows;
+                target.first = part(target.first, s, n * target.capacity);
+                target.second = part(target.second, s, n * target.capacity);
+                target.count = part(target.count, s, n);
+            }
+            overflowed[s] = miniffx::fill_rows(found.of[static_cast<std::size_t>(s)], species_data + s * found.n_atoms,
+                                               my_rows, my_triples, triple_cutoff, closed, some);
+        });
     }
     return py::make_tuple(row_arrays, triple_arrays, overflow);
 }
@@ -282,20 +327,20 @@ PYBIND11_MODULE(_core, module) {
         .def_property_readonly("shift", self_view(&Pairs::shift, 3))
         .def_property_readonly("vectors", self_view(&Pairs::vector, 3));
 
-    py::class_<Found>(module, "Neighbors", "What a search found, before it is written out as rows.");
+    py::class_<Found>(module, "Neighbors", "What a search found in a batch, before it is written out as rows.");
 
     module.def("find_pairs", &find_pairs, py::arg("positions"), py::arg("cell"), py::arg("pbc"), py::arg("cutoff"),
                py::arg("threads") = 0, "All ordered pairs (i, j, shift) with |r_j + shift . cell - r_i| < cutoff.");
-    module.def("find_neighbors", &find_neighbors, py::arg("positions"), py::arg("cell"), py::arg("pbc"),
+    module.def("find_neighbors", &find_neighbors, py::arg("positions"), py::arg("cells"), py::arg("pbc"),
                py::arg("cutoff"), py::arg("species"), py::arg("threads") = 0,
-               "The same for count_rows and fill_rows; atoms whose species is negative are left out.");
+               "The same in a batch, for count_rows and fill_rows; atoms whose species is negative are left out.");
     module.def("find_triples", &find_triples, py::arg("pairs"), py::arg("cutoff"), py::arg("closed"),
                py::arg("threads") = 0, "Two pair indices for every two neighbours of a centre within the cutoff.");
     module.def("count_rows", &count_rows, py::arg("neighbors"), py::arg("species"), py::arg("n_species"),
                py::arg("triple_cutoff"), py::arg("closed"), py::arg("triple_kinds"), py::arg("threads") = 0,
-               "The row capacities that just suffice: pair_max [S, S] and triple_max [m].");
+               "The row capacities that just suffice for all: pair_max [S, S] and triple_max [m].");
     module.def("fill_rows", &fill_rows, py::arg("neighbors"), py::arg("species"), py::arg("n_species"),
                py::arg("centers"), py::arg("columns"), py::arg("triple_cutoff"), py::arg("closed"),
                py::arg("triple_kinds"), py::arg("triple_capacity"), py::arg("threads") = 0,
-               "Padded rows per centre species and triples per kind, and whether something did not fit.");
+               "Padded rows per centre species and triples per kind, and [b] whether something did not fit.");
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <exception>
+#include <limits>
 #include <mutex>
 #include <stdexcept>
 #include <string>
@@ -64,6 +65,16 @@ int thread_count(int requested, std::int64_t items, std::int64_t items_per_threa
     const std::int64_t useful = requested > 0 ? items : items / items_per_thread;
     const std::int64_t wanted = requested > 0 ? requested : max_threads();
     return static_cast<int>(std::max<std::int64_t>(1, std::min({wanted, useful, kMost})));
+}
+
+void for_each_structure(std::int64_t n_structures, int threads,
+                        const std::function<void(std::int64_t, int)>& body) {
+    const int most = thread_count(threads, std::numeric_limits<std::int64_t>::max(), 1);
+    if (n_structures < most || most == 1) {
+        for (std::int64_t structure = 0; structure < n_structures; ++structure) body(structure, threads);
+        return;
+    }
+    parallel_for(n_structures, most, 1, [&](std::int64_t structure, int) { body(structure, 1); });
 }
 
 void on_threads(int threads, const std::function<void(int)>& work) {

@@ -30,10 +30,10 @@ def find_pairs(
 ) -> PairList: ...
 def find_neighbors(
     positions: np.ndarray,
-    cell: np.ndarray,
+    cells: np.ndarray,
     pbc: Sequence[bool],
     cutoff: float,
-    species: np.ndarray | None,
+    species: np.ndarray,
     threads: int = 0,
 ) -> Neighbors: ...
 def find_triples(pairs: PairList, cutoff: float, closed: bool, threads: int = 0) -> tuple[np.ndarray, np.ndarray]: ...
@@ -57,4 +57,4 @@ def fill_rows(
     triple_kinds: np.ndarray,
     triple_capacity: np.ndarray,
     threads: int = 0,
-) -> tuple[list[tuple[np.ndarray, ...]], list[tuple[np.ndarray, ...]], bool]: ...
+) -> tuple[list[tuple[np.ndarray, ...]], list[tuple[np.ndarray, ...]], np.ndarray]: ...

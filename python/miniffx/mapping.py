@@ -25,8 +25,10 @@ PairFunction = Callable[[Array], Array]  # f(r), r [...] in Å
 TripleFunction = Callable[[Array, Array, Array, Array], Array]  # f(r_ij, r_ik, r_jk, cos θ_jik)
 
 # A sum over more pairs than this takes some rows at a time, and derivatives compute each part again instead of storing
-# it: memory that is asked for anew in every call costs more than arithmetic. MOST_PARTS bounds the parts.
-AT_ONCE = 1 << 17
+# it: on CPUs, memory that is asked for anew in every call costs more than arithmetic. A GPU is the faster the more it
+# gets; there this only bounds the memory. MOST_PARTS bounds the parts.
+AT_ONCE = {"cpu": 1 << 17}
+AT_ONCE_ELSEWHERE = 1 << 26
 MOST_PARTS = 64
 
 
@@ -240,10 +242,14 @@ def _some_rows_at_a_time(function: Callable[[Any], Array], tree: Any, size: int)
     Derivatives compute each part again. What they sum over all parts, the forces on all atoms, bounds their number.
     """
     rows = jax.tree.leaves(tree)[0].shape[0]
-    count = min(MOST_PARTS, rows, round(size / AT_ONCE))
+    count = min(MOST_PARTS, rows, round(size / _at_once()))
     if count <= 1:
         return function(tree)
     return jax.lax.map(jax.checkpoint(function), _split_rows(tree, rows, count)).reshape(-1)[:rows]
+
+
+def _at_once() -> int:
+    return AT_ONCE.get(jax.default_backend(), AT_ONCE_ELSEWHERE)
 
 
 def _split_rows(tree: Any, rows: int, count: int) -> Any:
@@ -335,7 +341,7 @@ def _triples_in_steps(formula: TripleFunction, vectors: Array, counts: Array, cu
         return jnp.where(both, formula(r1, r2, r3, cos_theta), 0).sum(axis=0)
 
     steps = jnp.arange(1, n_columns // 2 + 1)
-    if n_rows * n_columns * len(steps) <= AT_ONCE // 8:  # ten numbers of each triple: what the cache holds
+    if n_rows * n_columns * len(steps) <= _at_once() // 8:  # ten numbers of each triple: what the cache holds
         return jax.vmap(some)(steps).sum(axis=0)
     return _sum_of_steps(some, steps)
 

@@ -226,8 +226,27 @@ def stack(structures: Sequence[Structure], n_atoms: int | None = None) -> Struct
         raise ValueError("`structures` must all have charges or none, got a mixture")
     labels = tuple(sorted({label for structure in structures for label in structure.labels}))
     size = max(structure.n_atoms for structure in structures) if n_atoms is None else n_atoms
-    padded = [structure.relabel(labels).pad(size) for structure in structures]
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *padded)
+    if size < max(structure.n_atoms for structure in structures):
+        raise ValueError(f"`n_atoms` must be at least {max(s.n_atoms for s in structures)}, got {n_atoms}")
+    relabelled = [structure.relabel(labels) for structure in structures]
+
+    def stacked(name: str, fill: float | None) -> Any:
+        """One leaf of all of them, with rows up to `size` filled."""
+        leaves = [np.asarray(getattr(structure, name)) for structure in relabelled]
+        if fill is None:
+            return np.stack(leaves)
+        result = np.full((len(leaves), size, *leaves[0].shape[1:]), fill, np.result_type(*leaves))
+        for row, leaf in zip(result, leaves, strict=True):
+            row[: len(leaf)] = leaf
+        return result
+
+    return dataclasses.replace(
+        relabelled[0],
+        positions=stacked("positions", 0),
+        cell=stacked("cell", None),
+        species_index=stacked("species_index", PADDING),
+        charges=None if relabelled[0].charges is None else stacked("charges", 0),
+    )
 
 
 def host_structure(

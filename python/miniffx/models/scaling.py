@@ -18,6 +18,7 @@ from miniffx.models.mlp import MLP
 from miniffx.neighbors import Array
 
 CONSTANT = 1e-7  # relative spread below which a feature carries no information in single precision
+NOTHING = 1e-30  # absolute spread below which nothing is near enough to be seen; its inverse fits in single precision
 SHARED = 0.3  # root mean square of features that share a unit
 UNITS_OF_FEATURES = ("std", "range", "none")
 
@@ -171,7 +172,7 @@ def _center_and_factor(
 ) -> tuple[np.ndarray, np.ndarray]:
     """What to subtract from features [n_atoms, n_features] and what to multiply them with, 0 where constant."""
     low, high, spread = values.min(axis=0), values.max(axis=0), values.std(axis=0)
-    constant = spread <= CONSTANT * np.maximum(np.abs(values).max(axis=0), 1e-300)
+    constant = spread <= np.maximum(CONSTANT * np.abs(values).max(axis=0), NOTHING)
     middle = (low + high) / 2 if normalization.features == "range" else values.mean(axis=0)
     unit = {"std": spread, "range": (high - low) / 2, "none": np.ones_like(spread)}[normalization.features]
     center = middle if normalization.center else np.zeros_like(middle)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -14,108 +15,129 @@ from miniffx.neighbors.environments import Environments, TripleSlots
 from miniffx.neighbors.request import Request
 from miniffx.structure import Array, Structure
 
+Filled = tuple[np.ndarray, ...]
+
 
 def build(structure: Structure, request: Request, minimum: Capacity | None) -> tuple[tuple[Environments, ...], Array]:
     """Find pairs, choose capacities, fill: for one structure or a batch. NumPy arrays; overflow is False."""
-    found, capacity = search(structure, request, minimum)
-    kinds = request.kinds(structure.labels)
-    filled = []
-    for pairs_of, s in found:
-        centers = []
-        for a, rows in enumerate(capacity.rows):
-            atoms = np.flatnonzero(s == a)
-            centers.append(np.full(rows, structure.n_atoms, np.int32))
-            centers[a][: len(atoms)] = atoms
-        rows_of, slots_of, overflow = fill(pairs_of, s, centers, capacity, request, structure.labels)
-        assert not overflow
-        filled.append((environments_from(centers, rows_of, slots_of, capacity, kinds), overflow))
-    if structure.positions.ndim == 2:
-        return filled[0]
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *filled)
+    batch = Batch.of(structure, request)
+    capacity = batch.capacity() if minimum is None else batch.checked(minimum)
+    filled = batch.fitting(capacity)
+    if filled is None:
+        capacity = batch.capacity().union(capacity)
+        filled = batch.fitting(capacity)
+    assert filled is not None
+    environments = environments_from(*filled, capacity, request.kinds(structure.labels))
+    result = environments, np.zeros(len(batch.species), bool)
+    if structure.positions.ndim == 3:
+        return result
+    return jax.tree.map(lambda leaf: leaf.reshape(leaf.shape[1:]), result)
 
 
-def search(
-    structure: Structure, request: Request, minimum: Capacity | None
-) -> tuple[list[tuple[Any, np.ndarray]], Capacity]:
-    """What is within reach in each structure, with its species; and the capacity that holds all of it.
+@dataclass(frozen=True)
+class Batch:
+    """What is within cutoff + skin in each of some structures, padding atoms left out.
 
-    Raises:
-        ValueError: inside jit; a minimum for other species or triples.
+    Attributes:
+        found: by the core.
+        species: [batch, n_atoms] int32.
+        labels: of the species.
+        request: what was asked for.
     """
-    if _checks.is_traced(structure):
-        raise ValueError("a neighbour list must be made outside jit, where sizes are known; inside, use `update`")
-    batched = structure.positions.ndim == 3
-    positions, cells, species = (
-        np.asarray(leaf) if batched else np.asarray(leaf)[None]
-        for leaf in (structure.positions, structure.cell, structure.species_index)
-    )
-    labels, n_species = structure.labels, len(structure.labels)
-    kinds = request.kinds(labels)
-    kind_array = np.asarray(kinds, dtype=np.int32).reshape(-1, 3)
 
-    found = []
-    n_rows = np.zeros(n_species, dtype=np.int64)
-    pair_max = np.zeros((n_species, n_species), dtype=np.int64)
-    triple_max = np.zeros(len(kinds), dtype=np.int64)
-    for r, c, s in zip(positions, cells, species, strict=True):
-        pairs_of = find(r, c, s, structure.pbc, request)
-        most_pairs, most_triples = _core.count_rows(
-            pairs_of, np.ascontiguousarray(s, np.int32), n_species, request.triple_reach, request.closed, kind_array
+    found: Any
+    species: np.ndarray
+    labels: tuple[str, ...]
+    request: Request
+
+    @classmethod
+    def of(cls, structure: Structure, request: Request) -> Batch:
+        """The search.
+
+        Raises:
+            ValueError: inside jit.
+        """
+        if _checks.is_traced(structure):
+            raise ValueError("a neighbour list must be made outside jit, where sizes are known; inside, use `update`")
+        one = structure.positions.ndim == 2
+        positions, cells, species = (
+            np.asarray(leaf)[None] if one else np.asarray(leaf)
+            for leaf in (structure.positions, structure.cell, structure.species_index)
         )
-        found.append((pairs_of, s))
-        n_rows = np.maximum(n_rows, np.bincount(s[s >= 0], minlength=n_species))
-        pair_max, triple_max = np.maximum(pair_max, most_pairs), np.maximum(triple_max, most_triples)
+        species = np.ascontiguousarray(species, np.int32)
+        found = _core.find_neighbors(
+            np.ascontiguousarray(positions, np.float64),
+            np.ascontiguousarray(cells, np.float64),
+            structure.pbc,
+            request.reach,
+            species,
+        )
+        return cls(found, species, structure.labels, request)
 
-    capacity = Capacity(
-        rows=tuple(min(bucket(n), structure.n_atoms) for n in n_rows.tolist()),
-        columns=tuple(offsets_of(map(bucket, row)) for row in pair_max.tolist()),
-        triples=tuple(
-            tuple(bucket(n) for n, kind in zip(triple_max.tolist(), kinds, strict=True) if kind[0] == a)
-            for a in range(n_species)
-        ),
-    )
-    if minimum is not None:
-        if len(minimum.rows) != n_species or [len(t) for t in minimum.triples] != [len(t) for t in capacity.triples]:
-            raise ValueError(f"`capacity` must be for {n_species} species and the same triples, got {minimum}")
-        capacity = capacity.union(minimum)
+    def rows_needed(self) -> np.ndarray:
+        """[n_species] the most atoms of each in any structure."""
+        n_species = len(self.labels)
+        counts = [np.bincount(s[s >= 0], minlength=n_species) for s in self.species]
+        return np.max(counts, axis=0, initial=0)
 
-    return found, capacity
+    def capacity(self) -> Capacity:
+        """What holds all of it, in buckets."""
+        n_species, kinds = len(self.labels), self._kinds
+        pair_max, triple_max = _core.count_rows(
+            self.found, self.species, n_species, self.request.triple_reach, self.request.closed, kinds
+        )
+        return Capacity(
+            rows=tuple(min(bucket(n), self.species.shape[1]) for n in self.rows_needed().tolist()),
+            columns=tuple(offsets_of(map(bucket, row)) for row in pair_max.tolist()),
+            triples=tuple(
+                tuple(bucket(n) for n, kind in zip(triple_max.tolist(), kinds.tolist(), strict=True) if kind[0] == a)
+                for a in range(n_species)
+            ),
+        )
 
+    def checked(self, capacity: Capacity) -> Capacity:
+        """The capacity, if it is for these species and triples; ValueError otherwise."""
+        kinds_of = np.bincount(self._kinds[:, 0], minlength=len(self.labels)).tolist()
+        if len(capacity.rows) != len(self.labels) or [len(t) for t in capacity.triples] != kinds_of:
+            raise ValueError(f"`capacity` must be for {len(self.labels)} species and the same triples, got {capacity}")
+        return capacity
 
-def find(positions: np.ndarray, cell: np.ndarray, species: np.ndarray, pbc: Any, request: Request) -> Any:
-    """What is within cutoff + skin in one structure, padding atoms left out."""
-    return _core.find_neighbors(
-        np.ascontiguousarray(positions, dtype=np.float64),
-        np.ascontiguousarray(cell, dtype=np.float64),
-        pbc,
-        request.reach,
-        np.ascontiguousarray(species, dtype=np.int32),
-        0,
-    )
+    def fitting(self, capacity: Capacity) -> tuple[list[np.ndarray], list[Filled], list[Filled]] | None:
+        """Centres, and what :meth:`fill` returns for them; None where the capacity does not suffice."""
+        if any(self.rows_needed() > capacity.rows):
+            return None
+        n_structures, n_atoms = self.species.shape
+        centers = [np.full((n_structures, rows), n_atoms, np.int32) for rows in capacity.rows]
+        for a, rows in enumerate(centers):
+            for row, species in zip(rows, self.species, strict=True):
+                atoms = np.flatnonzero(species == a)
+                row[: len(atoms)] = atoms
+        rows_of, slots_of, overflow = self.fill(centers, capacity)
+        return None if overflow.any() else (centers, rows_of, slots_of)
 
+    def fill(self, centers: list[np.ndarray], capacity: Capacity) -> tuple[list[Filled], list[Filled], np.ndarray]:
+        """(neighbors, shifts, counts) per species, (first, second, counts) per kind of triple, [batch] overflow.
 
-def fill(
-    found: Any,
-    species: np.ndarray,
-    centers: list[np.ndarray],
-    capacity: Capacity,
-    request: Request,
-    labels: tuple[str, ...],
-) -> tuple[list[tuple[np.ndarray, ...]], list[tuple[np.ndarray, ...]], Any]:
-    """(neighbors, shifts, counts) per species, (first, second, counts) per kind of triple, whether they overflowed."""
-    n_species = len(labels)
-    rows, slots, overflow = _core.fill_rows(
-        found,
-        np.ascontiguousarray(species, np.int32),
-        n_species,
-        [np.ascontiguousarray(c, np.int32) for c in centers],
-        np.asarray(capacity.columns, dtype=np.int32).reshape(n_species, n_species + 1),
-        request.triple_reach,
-        request.closed,
-        np.asarray(request.kinds(labels), dtype=np.int32).reshape(-1, 3),
-        np.asarray([n for row in capacity.triples for n in row], dtype=np.int32),
-    )
-    return rows, slots, np.asarray(overflow)
+        Args:
+            centers: [batch, rows] int32 atoms of each species, n_atoms where padded.
+            capacity: of the other arrays.
+        """
+        n_species = len(self.labels)
+        return _core.fill_rows(
+            self.found,
+            self.species,
+            n_species,
+            centers,
+            np.asarray(capacity.columns, dtype=np.int32).reshape(n_species, n_species + 1),
+            self.request.triple_reach,
+            self.request.closed,
+            self._kinds,
+            np.asarray([n for row in capacity.triples for n in row], dtype=np.int32),
+        )
+
+    @property
+    def _kinds(self) -> np.ndarray:
+        return np.asarray(self.request.kinds(self.labels), dtype=np.int32).reshape(-1, 3)
 
 
 def environments_from(

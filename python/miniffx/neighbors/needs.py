@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from miniffx import _checks
-from miniffx.neighbors.build import search
+from miniffx.neighbors.build import Batch
 from miniffx.neighbors.capacity import Capacity
 from miniffx.neighbors.neighbor_list import NeighborList, make_list
 from miniffx.neighbors.request import Request
@@ -55,8 +55,8 @@ class Needs:
         return make_list(structure, self._request(skin), minimum=capacity)
 
     def capacity(self, structure: Structure) -> Capacity:
-        """The padded sizes that :meth:`neighbor_list` would choose."""
-        return search(structure, self._request(0.0), None)[1]
+        """The padded sizes that :meth:`neighbor_list` would choose for a structure or a batch."""
+        return Batch.of(structure, self._request(0.0)).capacity()
 
     def _request(self, skin: float) -> Request:
         reach = max(float(np.max(self.cutoff)), float(np.max(self.triple_cutoff or 0.0)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import warnings
 from functools import cache
@@ -12,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from miniffx import _core
-from miniffx.neighbors.build import environments_from, fill, find
+from miniffx.neighbors.build import Batch, environments_from
 from miniffx.neighbors.capacity import capacity_of
 from miniffx.neighbors.environments import Environments
 from miniffx.neighbors.request import Request
@@ -48,12 +49,13 @@ def rebuild(
         return tuple(results)
 
     def on_host(positions: Any, cell: Any, species: Any, *centers: Any) -> Any:
+        there = dataclasses.replace(structure, positions=positions, cell=cell, species_index=species, charges=None)
         try:
-            found = find(np.asarray(positions), np.asarray(cell), np.asarray(species), structure.pbc, request)
+            batch = Batch.of(there, request)
         except ValueError:  # numbers that are not finite, a singular cell: nothing can be raised here
             return (np.array(True), *(np.zeros(leaf.shape, leaf.dtype) for leaf in shapes[1:]))
-        filled = fill(found, np.asarray(species), [np.asarray(c) for c in centers], capacity, request, structure.labels)
-        return (filled[2], *itertools.chain(*filled[0], *filled[1]))
+        filled = batch.fill([np.asarray(c, np.int32)[None] for c in centers], capacity)
+        return tuple(leaf.reshape(leaf.shape[1:]) for leaf in (filled[2], *itertools.chain(*filled[0], *filled[1])))
 
     def call_host(*arrays: Any) -> Any:
         return tuple(jax.pure_callback(on_host, shapes, *arrays, vmap_method="sequential"))

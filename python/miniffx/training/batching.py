@@ -18,6 +18,7 @@ from miniffx.structure import Structure, stack
 # the device busy.
 CHUNK_ATOMS = {"cpu": 512}
 CHUNK_ATOMS_ELSEWHERE = 16384
+ATOMS_SEARCHED = 16384  # at a time, to learn what their lists need
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,8 @@ def padded_groups(structures: Sequence[Structure], labels: tuple[str, ...], need
     for indices in group_by_size(sizes, [structure.pbc for structure in structures]):
         members = [member(structures[i]) for i in indices]
         n_atoms = bucket(max(structure.n_atoms for structure in members))
-        padded = (stack([structure], n_atoms=n_atoms) for structure in members)
+        some = max(1, ATOMS_SEARCHED // max(n_atoms, 1))
+        padded = (stack(members[k : k + some], n_atoms=n_atoms) for k in range(0, len(members), some))
         capacity = functools.reduce(Capacity.union, map(needs.capacity, padded))
         groups.append(Group(indices, members, n_atoms, needs, capacity))
     return groups
