@@ -144,16 +144,17 @@ def main() -> None:
     arguments = parser.parse_args()
     limits = ceilings()
     print(json.dumps(limits), flush=True)
+    sets = {"silicon, 27 functions": silicon(), "water, 57 functions": water()}
+    cases = [(name, n, False) for n in arguments.atoms for name in sets]
+    # Beyond that Jacobians take tens of gigabytes, most of them zeros in water.
+    cases += [(name, n, True) for n in arguments.atoms for name in sets if n <= 100_000]
     results = []
-    for name, make in (("silicon, 27 functions", silicon), ("water, 57 functions", water)):
-        descriptors, structures = make()
-        for n, jacobian in itertools.product(arguments.atoms, (False, True)):
-            if jacobian and n > 100_000:
-                continue  # tens of gigabytes, most of them zeros in water
-            results.append({"case": name, **case(descriptors, repeated(structures, n), jacobian)})
-            print(json.dumps(results[-1]), flush=True)
-    record = {"what": "featurize, float32", "machine": machine(), "limits": limits, "results": results}
-    arguments.output.write_text(json.dumps(record, indent=1) + "\n")
+    for name, n, jacobian in cases:
+        descriptors, structures = sets[name]
+        results.append({"case": name, **case(descriptors, repeated(structures, n), jacobian)})
+        print(json.dumps(results[-1]), flush=True)
+        record = {"what": "featurize, float32", "machine": machine(), "limits": limits, "results": results}
+        arguments.output.write_text(json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -118,8 +118,8 @@ def main() -> None:
         ):
             results.append(case(name, model, data))
             print(json.dumps(results[-1]), flush=True)
-    record = {"what": "float32, milliseconds unless said", "machine": machine(), "results": results}
-    options.output.write_text(json.dumps(record, indent=1) + "\n")
+            record = {"what": "float32, milliseconds unless said", "machine": machine(), "results": results}
+            options.output.write_text(json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":
