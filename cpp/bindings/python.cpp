@@ -200,9 +200,9 @@ py::tuple count_rows(const Found& found, const py::object& species, py::ssize_t 
         std::vector<miniffx::RowCounts> counts(found.of.size());
         miniffx::for_each_structure(found.size(), threads, [&](std::int64_t s, int some) {
             const auto place = static_cast<std::size_t>(s);
-            counts[place] = miniffx::count_rows(found.of[place], species_data + s * found.n_atoms,
-                                                static_cast<std::int32_t>(n_species), kinds, triple_cutoff, closed,
-                                                some);
+            counts[place] =
+                miniffx::count_rows(found.of[place], species_data + s * found.n_atoms,
+                                    static_cast<std::int32_t>(n_species), kinds, triple_cutoff, closed, some);
         });
         const auto raise = [](std::vector<std::int32_t>& most, const std::vector<std::int32_t>& values) {
             for (std::size_t k = 0; k < most.size(); ++k) most[k] = std::max(most[k], values[k]);

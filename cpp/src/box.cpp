@@ -1,11 +1,11 @@
 #include "miniffx/box.hpp"
 
 #include <algorithm>
-#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
+#include "text.hpp"
 #include "vec3.hpp"
 
 namespace miniffx {
@@ -16,12 +16,12 @@ namespace {
 constexpr double kSingular = 1e-13;
 
 std::string describe(const double cell[3][3]) {
-    std::ostringstream text;
+    std::string text;
     for (int k = 0; k < 3; ++k) {
-        text << (k == 0 ? "[[" : ", [") << cell[k][0] << ", " << cell[k][1] << ", " << cell[k][2] << "]";
+        text += (k == 0 ? "[[" : ", [") + text_of(cell[k][0]) + ", " + text_of(cell[k][1]) + ", " +
+                text_of(cell[k][2]) + "]";
     }
-    text << "]";
-    return text.str();
+    return text + "]";
 }
 
 void check_vectors(const Box& box, const double* user_cell) {

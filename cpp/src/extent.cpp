@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "parallel_for.hpp"
+#include "text.hpp"
 #include "vec3.hpp"
 
 namespace miniffx {
@@ -55,9 +55,8 @@ void merge(Extent& into, const Extent& other) {
 }
 
 std::string describe_position(const double* position, std::int64_t atom) {
-    std::ostringstream text;
-    text << "[" << position[0] << ", " << position[1] << ", " << position[2] << "] for atom " << atom;
-    return text.str();
+    return "[" + text_of(position[0]) + ", " + text_of(position[1]) + ", " + text_of(position[2]) + "] for atom " +
+           std::to_string(atom);
 }
 
 // Bounds from those on the wraps, and if these do not fit into 32 bits the least bounds, atom by atom.

@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <limits>
-#include <sstream>
 #include <stdexcept>
 #include <string>
 
 #include "candidates.hpp"
 #include "parallel_for.hpp"
+#include "text.hpp"
 
 namespace miniffx {
 namespace {
@@ -156,9 +156,7 @@ Image FoundReader::back_by(std::int32_t wrap, const Image& image) const {
 Neighbors find_neighbors(std::int64_t n_atoms, const double* positions, const double* cell, const bool* pbc,
                          double cutoff, const std::int32_t* species, int threads) {
     if (!(cutoff > 0 && cutoff < 1e100)) {  // its square stays finite
-        std::ostringstream message;
-        message << "`cutoff` must be a positive, finite number, got " << cutoff;
-        throw std::invalid_argument(message.str());
+        throw std::invalid_argument("`cutoff` must be a positive, finite number, got " + text_of(cutoff));
     }
     if (n_atoms < 0 || n_atoms >= std::numeric_limits<std::int32_t>::max()) {
         throw std::invalid_argument("`positions` must hold fewer than 2^31 - 1 atoms, got " + std::to_string(n_atoms));

@@ -1,11 +1,14 @@
 #include "miniffx/memory.hpp"
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
-#include <fstream>
+#include <limits>
 #include <mutex>
-#include <sstream>
+#include <string>
 #include <vector>
+
+#include "text.hpp"
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -14,19 +17,26 @@
 namespace miniffx {
 namespace {
 
+// The number in the first line of a file that has this form; 0 where there is none.
+double number_in(const char* path, const char* form) {
+    std::FILE* const file = std::fopen(path, "r");
+    if (file == nullptr) return 0;
+    double number = 0;
+    for (char line[256]; std::fgets(line, sizeof line, file) != nullptr;) {
+        if (std::sscanf(line, form, &number) == 1) break;
+    }
+    std::fclose(file);
+    return number;
+}
+
 // Bytes that can still be had, infinity where the system does not say.
 double available_memory() {
     double available = std::numeric_limits<double>::infinity();
-    std::ifstream meminfo("/proc/meminfo");
-    for (std::string line; std::getline(meminfo, line);) {
-        std::istringstream words(line);
-        std::string key;
-        double kib = 0;
-        if (words >> key >> kib && key == "MemAvailable:") available = kib * 1024;
-    }
+    const double kib = number_in("/proc/meminfo", "MemAvailable: %lf");
+    if (kib > 0) available = kib * 1024;
     // A container's limit; the word "max", for none, does not parse.
-    double limit = 0;
-    if (std::ifstream("/sys/fs/cgroup/memory.max") >> limit && limit < available) available = limit;
+    const double limit = number_in("/sys/fs/cgroup/memory.max", "%lf");
+    if (limit > 0 && limit < available) available = limit;
     return available;
 }
 
@@ -115,10 +125,8 @@ void require_memory(double bytes, const std::string& what) {
     if (bytes < 64e6) return;
     const double available = available_memory();
     if (bytes < available) return;
-    std::ostringstream message;
-    message.precision(3);
-    message << what << " would need about " << bytes / 1e9 << " GB, " << available / 1e9 << " GB are available";
-    throw OutOfMemory(message.str());
+    throw OutOfMemory(what + " would need about " + text_of(bytes / 1e9, 3) + " GB, " + text_of(available / 1e9, 3) +
+                      " GB are available");
 }
 
 void* allocate(std::size_t bytes) {

@@ -67,8 +67,7 @@ int thread_count(int requested, std::int64_t items, std::int64_t items_per_threa
     return static_cast<int>(std::max<std::int64_t>(1, std::min({wanted, useful, kMost})));
 }
 
-void for_each_structure(std::int64_t n_structures, int threads,
-                        const std::function<void(std::int64_t, int)>& body) {
+void for_each_structure(std::int64_t n_structures, int threads, const std::function<void(std::int64_t, int)>& body) {
     const int most = thread_count(threads, std::numeric_limits<std::int64_t>::max(), 1);
     if (n_structures < most || most == 1) {
         for (std::int64_t structure = 0; structure < n_structures; ++structure) body(structure, threads);

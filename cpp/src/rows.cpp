@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <limits>
-#include <sstream>
 #include <stdexcept>
 #include <string>
 
 #include "found.hpp"
 #include "near_slots.hpp"
 #include "parallel_for.hpp"
+#include "text.hpp"
 
 namespace miniffx {
 namespace {
@@ -17,17 +17,14 @@ using Kind = std::array<std::int32_t, 3>;
 
 void check_triples(const Found& found, double cutoff, const Kind& kind, std::int64_t n_species) {
     if (!(cutoff >= 0 && cutoff <= found.cutoff)) {
-        std::ostringstream message;
-        message.precision(17);
-        message << "`triple_cutoff` must be 0 (no triples) or positive, and not exceed the cutoff of the pairs ("
-                << found.cutoff << "), got " << cutoff;
-        throw std::invalid_argument(message.str());
+        throw std::invalid_argument(
+            "`triple_cutoff` must be 0 (no triples) or positive, and not exceed the cutoff of the pairs (" +
+            text_of(found.cutoff, 17) + "), got " + text_of(cutoff, 17));
     }
     if (!(0 <= kind[0] && kind[0] < n_species && 0 <= kind[1] && kind[1] <= kind[2] && kind[2] < n_species)) {
-        std::ostringstream message;
-        message << "`triple_kinds` must be species (A, B, C) below " << n_species << " with B <= C, got (" << kind[0]
-                << ", " << kind[1] << ", " << kind[2] << ")";
-        throw std::invalid_argument(message.str());
+        throw std::invalid_argument("`triple_kinds` must be species (A, B, C) below " + std::to_string(n_species) +
+                                    " with B <= C, got (" + std::to_string(kind[0]) + ", " + std::to_string(kind[1]) +
+                                    ", " + std::to_string(kind[2]) + ")");
     }
 }
 

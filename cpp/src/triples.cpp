@@ -1,23 +1,21 @@
 #include "miniffx/triples.hpp"
 
 #include <algorithm>
-#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "near_slots.hpp"
 #include "parallel_for.hpp"
+#include "text.hpp"
 
 namespace miniffx {
 namespace {
 
 void check_cutoff(double cutoff, const Pairs& pairs) {
     if (cutoff > 0 && cutoff <= pairs.cutoff) return;
-    std::ostringstream message;
-    message.precision(17);
-    message << "`cutoff` must be positive and not exceed that of the pairs (" << pairs.cutoff << "), got " << cutoff;
-    throw std::invalid_argument(message.str());
+    throw std::invalid_argument("`cutoff` must be positive and not exceed that of the pairs (" +
+                                text_of(pairs.cutoff, 17) + "), got " + text_of(cutoff, 17));
 }
 
 void collect(const Pairs& pairs, std::int64_t i, NearSlots& near) {

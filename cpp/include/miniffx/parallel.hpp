@@ -16,7 +16,6 @@ int max_threads() noexcept;
 // body(structure, threads) for every structure of a batch: structures side by side, each with the one thread, where
 // there are as many of them as threads; else one after the other, each with all `threads`. A body may write only what
 // belongs to its structure. The first exception to be caught is rethrown once all threads are done.
-void for_each_structure(std::int64_t n_structures, int threads,
-                        const std::function<void(std::int64_t, int)>& body);
+void for_each_structure(std::int64_t n_structures, int threads, const std::function<void(std::int64_t, int)>& body);
 
 }  // namespace miniffx
