@@ -34,6 +34,7 @@ jax.config.update("jax_enable_x64", True)
 
 D = mff.descriptors
 ETA, CUTOFF = 0.01, 6.0
+NETWORK: dict[str, Any] = {"hidden": (24, 24), "activation": "tanh"}
 ANGLES = list(itertools.product((1.0, 2.0, 4.0, 16.0), (1.0, -1.0)))
 WATER = Path(__file__).parents[2] / "shared" / "reference" / "n2p2" / "H2O_RPBE-D3"
 Run = Callable[[], Any]
@@ -88,7 +89,7 @@ class ByMoments(D.G5):
 
 def wide(kind: Any, zeta: int, cutoff: float) -> mff.NNPotential:
     ds = D.DescriptorSet([kind(eta=ETA, zeta=zeta, lam=x, cutoff=cutoff, species=("Si",) * 3) for x in (1.0, -1.0)])
-    return mff.NNPotential.init(jax.random.key(0), ds)
+    return mff.NNPotential.init(jax.random.key(0), ds, **NETWORK)
 
 
 def featurized(descriptors: Any, structures: list[mff.Structure], jacobian: bool) -> Run:
@@ -147,7 +148,7 @@ def main() -> None:
 
     big = silicon(8_000)
     eight = D.DescriptorSet(angular((ETA,), CUTOFF))
-    model = mff.NNPotential.init(jax.random.key(0), eight)
+    model = mff.NNPotential.init(jax.random.key(0), eight, **NETWORK)
     runs = {
         "values": values(big, eight),
         "values, float32": values(single(big), eight),
@@ -169,7 +170,8 @@ def main() -> None:
         record("8 G4, 6 Å, 1 000 atoms", small, runs)
 
     radial = [D.G2(eta=e, r_shift=0.0, cutoff=5.5, species=("Si", "Si")) for e in (0.01, 0.1, 1.0)]
-    three = mff.NNPotential.init(jax.random.key(0), D.DescriptorSet([*radial, *angular((0.003, 0.02, 0.06), 5.5)]))
+    descriptors = D.DescriptorSet([*radial, *angular((0.003, 0.02, 0.06), 5.5)])
+    three = mff.NNPotential.init(jax.random.key(0), descriptors, **NETWORK)
     medium = silicon(4_096)
     record(
         "3 G2 + 24 G4, 5.5 Å, with list",

@@ -2,13 +2,14 @@
 
     python benchmarks/featurize.py [--atoms 100000 1000000]       # writes benchmarks/results/featurize.json
 
-Silicon: the training frames of mlearn (64 atoms and fewer) with 3 × G2 + 24 × G4 (three η, 5.5 Å). Water: frames of the
-n2p2 reference with its 57 functions (6.35 Å). Both are read from `../shared` and repeated until there are so many atoms.
+Silicon: the training frames of mlearn (64 atoms and fewer) with 3 × G2 + 24 × G4 (three η, 5.5 Å). Water: frames of
+the n2p2 reference with its 57 functions (6.35 Å). Both are read from `../shared` and repeated until there are so many
+atoms.
 
 Reported: seconds for everything that `featurize` does (sizes, lists, transfer, descriptors), after a first call has
 compiled; what making the lists of one batch takes on the host, and its descriptors alone on the device; the operations
-and bytes that XLA counts in that program; and the bandwidth of a copy and the rate of a matrix product (float32, highest
-precision) as this device reaches them.
+and bytes that XLA counts in that program; and the bandwidth of a copy and the rate of a matrix product (float32,
+highest precision) as this device reaches them.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ import numpy as np
 import miniffx as mff
 from machine import machine
 from miniffx.training.batching import padded_groups
-from miniffx.training.featurize import _features
+from miniffx.training.featurize import batch_features
 
 D = mff.descriptors
 SHARED = Path(__file__).parents[2] / "shared"
@@ -52,9 +53,7 @@ def water() -> tuple[D.DescriptorSet, list[mff.Structure]]:
 
 def repeated(structures: list[mff.Structure], n_atoms: int) -> list[mff.Structure]:
     """The structures in turn until there are so many atoms, in single precision."""
-    singles = [
-        dataclasses.replace(s, positions=np.float32(s.positions), cell=np.float32(s.cell)) for s in structures
-    ]
+    singles = [dataclasses.replace(s, positions=np.float32(s.positions), cell=np.float32(s.cell)) for s in structures]
     result, atoms = [], 0
     for structure in itertools.cycle(singles):
         if atoms >= n_atoms:
@@ -114,7 +113,7 @@ def case(descriptors: D.DescriptorSet, structures: list[mff.Structure], jacobian
     host = timed(lambda: next(group.parts(group.at_once)), 3)
     moved = timed(lambda: jax.device_put((batch, lists)))
     arguments = descriptors, *jax.device_put((batch, lists)), "jacobian" if jacobian else None
-    program = _features.lower(*arguments).compile()
+    program = batch_features.lower(*arguments).compile()
     alone = timed(lambda: program(*arguments[1:3]))
     counted = program.cost_analysis() or {}
     return {

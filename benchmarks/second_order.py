@@ -2,7 +2,7 @@
 
     python benchmarks/second_order.py [--seeds 3]       # ten minutes; writes benchmarks/results/second_order.json
 
-27 symmetry functions scaled by their range, cutoff 5.5 Å, a 24-24 tanh network: the setup of Zuo et al., J. Phys. Chem.
+27 symmetry functions, cutoff 5.5 Å, a 24-24 tanh network: the setup of Zuo et al., J. Phys. Chem.
 A 124, 731 (2020), doi:10.1021/acs.jpca.9b08723, on their frames in `../shared`. The time is wall time of the whole
 process: neighbour lists, descriptors, compilation, training, errors. All training frames are learnt from; test frames
 choose nothing.
@@ -70,7 +70,6 @@ def train(name: str, seed: int) -> dict[str, float]:
         steps=STEPS[name],
         average=AVERAGE[name],
         seed=seed,
-        normalization=mff.Normalization(features="range"),
         progress=False,
     )
     errors = mff.evaluate(result.model, test)

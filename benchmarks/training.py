@@ -25,11 +25,11 @@ import numpy as np
 
 import miniffx as mff
 from machine import machine
-from second_order import CUTOFF, DATA, published_set, single
 from miniffx.training import steps as stepping
 from miniffx.training.loss import LossWeights, Sums
 from miniffx.training.problem import make_problem
 from miniffx.training.steps import Recipe
+from second_order import CUTOFF, DATA, published_set, single
 
 
 def timed(run: Callable[[], Any], repeats: int = 7) -> dict[str, float]:

@@ -301,7 +301,7 @@ def test_energies_of_every_kind(tmp_path):
     descriptors = mff.descriptors.DescriptorSet(
         [mff.descriptors.G2(eta=eta, r_shift=1.5, cutoff=4.0, species=("Si", "Si")) for eta in (0.1, 1.0)]
     )
-    model = mff.NNPotential.init(jax.random.key(0), descriptors, hidden=(4,))
+    model = mff.NNPotential.init(jax.random.key(0), descriptors, hidden=(4,), activation="tanh")
     model.save(tmp_path / "model.safetensors")
     atoms = silicon()
     results = []

@@ -80,7 +80,7 @@ def data():
 
 @pytest.fixture(scope="module")
 def untrained():
-    return mff.ChargeModel.init(jax.random.key(0), LEARNT, hidden=(6,))
+    return mff.ChargeModel.init(jax.random.key(0), LEARNT, hidden=(6,), activation="tanh")
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def fitted(data, untrained):
 
 @pytest.fixture(scope="module")
 def short_range():
-    return mff.NNPotential.init(jax.random.key(1), LEARNT, hidden=(6,))
+    return mff.NNPotential.init(jax.random.key(1), LEARNT, hidden=(6,), activation="tanh")
 
 
 @pytest.fixture(scope="module")
@@ -252,7 +252,7 @@ def test_molecules(untrained, short_range):
         structures.append(with_charges(mff.Structure.create(positions, ["Na", "Cl", "Na", "Cl"][:n])))
     data = labelled(structures, exact(P.Coulomb()))
     charges = mff.fit(untrained, data, steps=30, progress=False).model
-    members = mff.Committee.init(jax.random.key(3), LEARNT, members=2, hidden=(3,))
+    members = mff.Committee.init(jax.random.key(3), LEARNT, members=2, hidden=(3,), activation="tanh")
     model = mff.fit(mff.ChargedPotential(members, charges, P.Coulomb()), data, steps=2, progress=False).model
     assert isinstance(model.short_range, mff.Committee)
     structure = structures[2]

@@ -64,7 +64,7 @@ def model():
         D.G2(eta=0.1, r_shift=0.0, cutoff=GAP, species=(SI, SI)),
         D.G4(eta=0.03, zeta=2, lam=1.0, cutoff=GAP, species=(O, SI, SI)),
     ]
-    return mff.NNPotential.init(jax.random.key(0), D.DescriptorSet(descriptors), hidden=(5,))
+    return mff.NNPotential.init(jax.random.key(0), D.DescriptorSet(descriptors), hidden=(5,), activation="tanh")
 
 
 # Neither cutoff is crossed: no pair is near the one, and terms at the other are below 1e-16.

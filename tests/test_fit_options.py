@@ -10,7 +10,7 @@ import optax
 import pytest
 
 import miniffx as mff
-from miniffx.training import stored
+from miniffx.training import problem, stored
 from miniffx.training.checkpoint import load_checkpoint
 from miniffx.training.loss import Sums
 from test_training import D, crystals, labelled
@@ -43,7 +43,7 @@ def descriptors():
 
 @pytest.fixture(scope="module")
 def model(descriptors):
-    return mff.NNPotential.init(jax.random.key(0), descriptors, hidden=(4,))
+    return mff.NNPotential.init(jax.random.key(0), descriptors, hidden=(4,), activation="tanh")
 
 
 def quick(model, data, **options):
@@ -310,7 +310,7 @@ def test_components_are_cut(data, model):
 
 
 def test_a_committee_learns_at_once(data, descriptors, tmp_path):
-    committee = mff.Committee.init(jax.random.key(0), descriptors, members=3, hidden=(4,))
+    committee = mff.Committee.init(jax.random.key(0), descriptors, members=3, hidden=(4,), activation="tanh")
     result = quick(committee, data[:8], validation=data[8:])
     trained = result.model
     assert len(result.best_step) == 3
@@ -336,9 +336,9 @@ def test_a_committee_learns_at_once(data, descriptors, tmp_path):
 
 
 def test_committees_are_of_a_kind(descriptors):
-    one, two = (mff.NNPotential.init(jax.random.key(n), descriptors, hidden=(4,)) for n in range(2))
+    one, two = (mff.NNPotential.init(jax.random.key(n), descriptors, hidden=(4,), activation="tanh") for n in range(2))
     assert mff.Committee.of([one, two]).size == 2
-    wide = mff.NNPotential.init(jax.random.key(0), descriptors, hidden=(5,))
+    wide = mff.NNPotential.init(jax.random.key(0), descriptors, hidden=(5,), activation="tanh")
     with pytest.raises(ValueError, match="`models` must differ only in their weights, got others in number 1"):
         mff.Committee.of([one, wide])
     with pytest.raises(ValueError, match="`members` must be a whole number of at least 2"):
@@ -390,7 +390,7 @@ def test_networks_per_species_and_biases_per_layer():
     x = jnp.ones((4, 2))
     assert mlp(x).shape == (4,)
     with pytest.raises(ValueError, match="`hidden` must have an entry for each of As, Ga"):
-        mff.NNPotential.init(jax.random.key(0), ds, hidden={"Ga": (3,)})
+        mff.NNPotential.init(jax.random.key(0), ds, hidden={"Ga": (3,)}, activation="tanh")
     with pytest.raises(ValueError, match="`bias` must be a bool, or one for each of 2 layers"):
         mff.MLP.init(jax.random.key(0), n_inputs=2, hidden=(3,), bias=(True,))
 
@@ -409,3 +409,51 @@ def test_the_log_can_be_read(data, model, tmp_path):
     assert [event["event"] for event in events] == ["start", *["report"] * 5, "resume", *["report"] * 15, "end"]
     reports = {event["step"]: event for event in events if event["event"] == "report"}
     assert [reports[entry["step"]]["loss"] for entry in result.history] == [e["loss"] for e in result.history]
+
+
+# -- memory ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("moments", [False, True])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"optimizer": "lbfgs", "batch_size": None, "steps": 5},
+        {"optimizer": "adam", "batch_size": 4, "steps": 12, "force_fraction": 0.5},
+    ],
+)
+def test_without_memory_for_jacobians_a_fit_is_the_same(monkeypatch, data, descriptors, options, moments):
+    if moments:
+        descriptors = D.DescriptorSet(
+            [D.MomentInvariant(ranks=(l, l), orders=(1, 2), cutoff=3.5, species=("Si",) * 3) for l in (1, 2)]
+        )
+    model = mff.NNPotential.init(jax.random.key(0), descriptors, hidden=(4,), activation="tanh")
+    weights = mff.LossWeights(forces=0.1, stress=1.0, partial_energies=0.01)
+    train, validation = data[:9], data[9:]
+    known = quick(model, train, validation=validation, weights=weights, **options)
+    # Whole sets are seen four frames at a time, the last one repeated.
+    monkeypatch.setattr(stored, "at_once", lambda n_atoms: 4)
+    with pytest.warns(UserWarning, match=r"`train`: what forces need takes .* GiB, of 1e-09 that it may"):
+        found = quick(model, train, validation=validation, weights=weights, memory=1e-9, **options)
+    for one, other in zip(found.history, known.history, strict=True):
+        assert one.keys() == other.keys()
+        np.testing.assert_allclose(
+            [one[name] for name in one if name != "seconds"],
+            [other[name] for name in other if name != "seconds"],
+            rtol=1e-7,
+            atol=1e-12,
+        )
+    expected, got = (jax.tree.leaves(result.model.networks) for result in (known, found))
+    for a, b in zip(got, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-10)
+
+
+def test_lists_that_do_not_fit_are_an_error(monkeypatch, data, model):
+    monkeypatch.setattr(problem, "free_memory", lambda: 1e3)
+    with (
+        pytest.warns(UserWarning, match="what forces need"),
+        pytest.raises(MemoryError, match=r"`train`: features and lists need .* GiB"),
+    ):
+        quick(model, data)
+    with pytest.raises(ValueError, match="`memory`"):
+        quick(model, data, memory=0.0)

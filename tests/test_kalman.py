@@ -26,7 +26,7 @@ def data():
 @pytest.fixture(scope="module")
 def model():
     pairs = [D.G2(eta=eta, r_shift=1.5, cutoff=3.5, species=("Si", "Si")) for eta in (0.1, 1.0, 4.0)]
-    return mff.NNPotential.init(jax.random.key(0), D.DescriptorSet(pairs), hidden=(4,))
+    return mff.NNPotential.init(jax.random.key(0), D.DescriptorSet(pairs), hidden=(4,), activation="tanh")
 
 
 def quick(model, data, **options):
@@ -169,7 +169,7 @@ def test_resuming_repeats_the_uninterrupted_fit_bit_for_bit(data, model, tmp_pat
 
 
 def test_a_committee_learns_at_once(data, model):
-    committee = mff.Committee.init(jax.random.key(0), model.descriptors, members=2, hidden=(4,))
+    committee = mff.Committee.init(jax.random.key(0), model.descriptors, members=2, hidden=(4,), activation="tanh")
     trained = quick(committee, data, steps=4).model
     alone = quick(committee.member(1), data, steps=4).model
     for a, b in zip(jax.tree.leaves(alone.networks), jax.tree.leaves(trained.member(1).networks), strict=True):
@@ -206,7 +206,7 @@ def test_bad_options(arguments, message):
 def test_what_cannot_be_is_refused(data, model, monkeypatch):
     with pytest.raises(ValueError, match=r"`force_fraction` must be 1 for 'ekf', got 0\.5"):
         quick(model, data, force_fraction=0.5)
-    monkeypatch.setattr(kalman, "_free", lambda: 1e5)
+    monkeypatch.setattr(kalman, "free_memory", lambda: 1e5)
     with pytest.raises(
         MemoryError, match=r"`optimizer` 'ekf' needs .* GiB for the covariances of 21 weights, of which"
     ):

@@ -182,7 +182,9 @@ def test_beside_other_descriptors_jacobians_are_stored(frame, descriptors):
 def test_training_scales_invariants_alike(frame, descriptors):
     """One unit for all invariants, its own for every other descriptor."""
     g2 = [D.G2(eta, 0.0, CUTOFF, species=("O", "H")) for eta in (0.1, 1.0)]
-    model = mff.NNPotential.init(jax.random.key(0), D.DescriptorSet([*descriptors, *g2]), hidden=(3,))
+    model = mff.NNPotential.init(
+        jax.random.key(0), D.DescriptorSet([*descriptors, *g2]), hidden=(3,), activation="tanh"
+    )
     trained = mff.fit(model, mff.Dataset([frame]), steps=1, weights=mff.LossWeights(forces=0), progress=False).model
     values = mff.featurize(model.descriptors, [frame]).per_species()["O"]
     chosen = model.descriptors.share_unit("O")

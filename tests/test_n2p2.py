@@ -446,7 +446,7 @@ def test_all_types_of_symmetry_functions_are_read_and_written(tmp_path):
         D.WeightedCompactWide(0.5, 20.0, 180.0, 3.3, O_SI, core="poly1", steep=True),
         D.WeightedG2(0.3, 0.5, 3.3, ("O", "O", "Si")),
     ]
-    model = mff.NNPotential.init(jax.random.key(0), D.DescriptorSet(expected), hidden=(2,))
+    model = mff.NNPotential.init(jax.random.key(0), D.DescriptorSet(expected), hidden=(2,), activation="tanh")
     mff.io.write_n2p2(model, tmp_path)
     text = (tmp_path / "input.nn").read_text()
     (tmp_path / "input.nn").write_text(

@@ -67,7 +67,7 @@ def descriptors():
 
 @pytest.fixture(scope="module")
 def model(descriptors):
-    return mff.NNPotential.init(jax.random.key(0), descriptors, hidden=(8,))
+    return mff.NNPotential.init(jax.random.key(0), descriptors, hidden=(8,), activation="tanh")
 
 
 # -- data sets ------------------------------------------------------------------------------------------------

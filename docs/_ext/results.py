@@ -18,14 +18,15 @@ shown = set()
 
 
 def show(name: str) -> None:
-    """A result, with its command and its machine."""
+    """A result, with its command and its machine; `name` is a path below benchmarks/results."""
     shown.add(name)
-    record = json.loads((BENCHMARKS / "results" / f"{name}.json").read_text())
+    path = BENCHMARKS / "results" / f"{name}.json"
+    record = json.loads(path.read_text())
     what = str(record.get("what", "")) if isinstance(record, dict) else ""
-    display(Markdown(f"{what[:1].upper()}{what[1:]}\n\n```sh\n{command(BENCHMARKS, name)}\n```"))
-    own = BENCHMARKS / "results" / f"{name}.md"  # the script's own table
-    if name in RENDERERS:
-        RENDERERS[name](record, BENCHMARKS)
+    display(Markdown(f"{what[:1].upper()}{what[1:]}\n\n```sh\n{command(BENCHMARKS, path.stem)}\n```"))
+    own = path.with_suffix(".md")  # the script's own table
+    if path.stem in RENDERERS:
+        RENDERERS[path.stem](record, path.parent)
     elif own.exists():
         display(Markdown(own.read_text()))
     else:
@@ -64,7 +65,7 @@ def describe(machine: dict[str, Any], record: dict[str, Any]) -> str:
 # -- results that have a form of their own ---------------------------------------------------------------------
 
 
-def neighbors(record: dict[str, Any], benchmarks: Path) -> None:
+def neighbors(record: dict[str, Any], folder: Path) -> None:
     """Nanoseconds per pair, the picture that the script makes, and where others are faster."""
     rows = []
     for entry in record["results"]:
@@ -72,7 +73,7 @@ def neighbors(record: dict[str, Any], benchmarks: Path) -> None:
         shown = {name: f"{time:.3g}" if time < 100 else f"{time:.0f}" for name, time in times.items()}
         rows.append({"": entry["system"], "atoms": f"{entry['atoms']:,}".replace(",", "\u202f"), **shown})
     display(Markdown("Medians, nanoseconds per pair; less is better.\n\n" + table(rows)))
-    picture = benchmarks / "results" / "neighbors.png"
+    picture = folder / "neighbors.png"
     if picture.exists():
         display(Image(str(picture)))
     lost = []
@@ -89,7 +90,7 @@ def neighbors(record: dict[str, Any], benchmarks: Path) -> None:
     display(Markdown(text))
 
 
-def accuracy(record: dict[str, Any], benchmarks: Path) -> None:
+def accuracy(record: dict[str, Any], folder: Path) -> None:
     """Errors on the test frames, for each seed."""
     rows = []
     for name, run in ((case["name"], run) for case in record["cases"] for run in case["runs"]):
@@ -114,7 +115,7 @@ def accuracy(record: dict[str, Any], benchmarks: Path) -> None:
     display(Markdown(text + table(rows)))
 
 
-def molecular_dynamics(record: dict[str, Any], benchmarks: Path) -> None:
+def molecular_dynamics(record: dict[str, Any], folder: Path) -> None:
     """One line for each skin."""
     rows = [
         {
@@ -129,7 +130,7 @@ def molecular_dynamics(record: dict[str, Any], benchmarks: Path) -> None:
     display(Markdown(table(rows)))
 
 
-def energies(record: dict[str, Any], benchmarks: Path) -> None:
+def energies(record: dict[str, Any], folder: Path) -> None:
     """The script's own table and picture, what bounds it, a sum and its terms, charges."""
     import energies as script
 
@@ -138,7 +139,7 @@ def energies(record: dict[str, Any], benchmarks: Path) -> None:
         "Empty: too large for the program.\n\n"
     )
     display(Markdown(text + script.table(record)))
-    picture = benchmarks / "results" / "energies.png"
+    picture = folder / "energies.png"
     if picture.exists():
         display(Image(str(picture)))
     rows = [{"": name, **found} for name, found in record["bounds"].items()]
@@ -163,7 +164,7 @@ def energies(record: dict[str, Any], benchmarks: Path) -> None:
     display(Markdown(text))
 
 
-def descriptors(record: dict[str, Any], benchmarks: Path) -> None:
+def descriptors(record: dict[str, Any], folder: Path) -> None:
     """A line for each case and program."""
     rows = [
         {
@@ -179,7 +180,61 @@ def descriptors(record: dict[str, Any], benchmarks: Path) -> None:
     display(Markdown(table(rows)))
 
 
+def featurize(record: dict[str, Any], folder: Path) -> None:
+    """A line for each set and size, and what the device can do at best."""
+    rows = []
+    for result in record["results"]:
+        batch = result["of_a_batch"]
+        rows.append(
+            {
+                "": result["case"] + (", Jacobians" if result["jacobian"] else ""),
+                "atoms": f"{result['atoms']:,}".replace(",", "\u202f"),
+                "all of it (s)": f"{result['whole_s']['median']:.3g}",
+                "µs per atom": f"{result['whole_us_per_atom']:.3g}",
+                "of these lists, host": f"{batch['lists_us_per_atom']:.2g}",
+                "transfer": f"{batch['transfer_us_per_atom']:.2g}",
+                "descriptors": f"{batch['descriptors_us_per_atom']:.2g}",
+                "GFLOP/s": f"{batch['GFLOP_per_s']:.0f}",
+                "GB/s": f"{batch['GB_per_s']:.0f}",
+                "first call (s)": f"{result['first_call_s']:.3g}",
+            }
+        )
+    limits = record["limits"]
+    text = (
+        f"\n\nOperations and bytes are those that XLA counts in the program of the descriptors. A copy reaches "
+        f"{limits['copy_GB_per_s']:.0f} GB/s here, a product of matrices {limits['product_GFLOP_per_s']:.0f} GFLOP/s."
+    )
+    display(Markdown(table(rows) + text))
+
+
+def training(record: dict[str, Any], folder: Path) -> None:
+    """A line for each model and size."""
+    rows = [
+        {
+            "": result["case"],
+            "frames": result["frames"],
+            "stored (GB)": f"{result['stored_GB']:.3g}",
+            "reading it (ms)": f"{result['reading_ms']['median']:.3g}",
+            "loss and gradient (ms)": _median(result["loss_and_gradient_ms"]),
+            "in readings": _median(result["in_readings"]),
+            "step on 8 frames (ms)": _median(result["step_of_8_ms"]),
+            "on 64": _median(result["step_of_64_ms"]),
+            "descriptors (s)": f"{result['descriptors_s']:.3g}",
+            "compilation (s)": f"{result['compilation_s']:.3g}",
+        }
+        for result in record["results"]
+    ]
+    display(Markdown(table(rows)))
+
+
+def _median(times: Any) -> str:
+    value = times["median"] if isinstance(times, dict) else times
+    return value if isinstance(value, str) else f"{value:.3g}"
+
+
 RENDERERS = {
+    "featurize": featurize,
+    "training": training,
     "neighbors": neighbors,
     "energies": energies,
     "descriptors": descriptors,

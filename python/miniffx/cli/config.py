@@ -84,6 +84,7 @@ class Training:
     average: float = key(0.999, "decay per step of averaged weights, for instance 0.999; 0: no averages")
     patience: int = key(0, "stop after so many steps without a better validation score; 0: never")
     force_fraction: float = key(1.0, "part of the frames of a mini-batch whose forces and stress are looked at")
+    memory: float = key(0.0, "GiB for what forces need; beyond that every step computes it; 0: half of what is free")
     energy_weight: float = key(1.0, "of squared energy errors, in (eV/atom)^-2")
     force_weight: float = key(0.03, "of squared force errors, in (eV/Å)^-2; 0 learns no forces")
     stress_weight: float = key(0.0, "of squared stress errors, in (eV/Å³)^-2")
@@ -258,6 +259,7 @@ def _check_values(config: Config) -> None:
     for name in ("patience", "warmup"):
         require(getattr(training, name) >= 0, f"training.{name}", "not negative", getattr(training, name))
     require(0 <= training.average < 1, "training.average", "in [0, 1)", training.average)
+    require(training.memory >= 0, "training.memory", "at least 0", training.memory)
     require(0 < training.force_fraction <= 1, "training.force_fraction", "in (0, 1]", training.force_fraction)
     validated = bool(data.validation)
     require(validated or not training.patience, "training.patience", "0 without data.validation", training.patience)

@@ -63,6 +63,7 @@ def fit_from_config(config: Config, resume: bool = False) -> Any:
         weights=loss_weights(config),
         steps=training.steps,
         force_fraction=training.force_fraction,
+        memory=training.memory or None,
         checkpoint=folder / CHECKPOINT,
         log=folder / LOG,
         callback=draw if config.output.plots else None,
@@ -92,7 +93,7 @@ def _options(config: Config, resume: bool) -> dict[str, Any]:
         "optimizer": optimizer(config),
         "batch_size": None if training.optimizer == "lbfgs" else training.batch_size,
         "seed": training.seed,
-        "average": training.average or None,
+        "average": training.average,
         "patience": training.patience or None,
         "resume": resume,
     }

@@ -46,8 +46,8 @@ class ChargeModel:
         cls,
         key: Array,
         descriptors: DescriptorSet,
-        hidden: Sequence[int] | Mapping[str, Sequence[int]] = (24, 24),
-        activation: str | Sequence[str] | Mapping[str, str | Sequence[str]] = "tanh",
+        hidden: Sequence[int] | Mapping[str, Sequence[int]] = (32, 32),
+        activation: str | Sequence[str] | Mapping[str, str | Sequence[str]] = "silu",
         bias: bool | Sequence[bool] | Mapping[str, bool | Sequence[bool]] = True,
         total_charge: float | None = 0.0,
     ) -> ChargeModel:

@@ -63,8 +63,8 @@ class NNPotential(Energy):
         cls,
         key: Array,
         descriptors: DescriptorSet,
-        hidden: Sequence[int] | Mapping[str, Sequence[int]] = (24, 24),
-        activation: str | Sequence[str] | Mapping[str, str | Sequence[str]] = "tanh",
+        hidden: Sequence[int] | Mapping[str, Sequence[int]] = (64, 64),
+        activation: str | Sequence[str] | Mapping[str, str | Sequence[str]] = "silu",
         bias: bool | Sequence[bool] | Mapping[str, bool | Sequence[bool]] = True,
     ) -> NNPotential:
         """An untrained model with random weights.

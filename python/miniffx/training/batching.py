@@ -50,8 +50,7 @@ class Group:
     @property
     def at_once(self) -> int:
         """How many structures a device should get at a time."""
-        atoms = CHUNK_ATOMS.get(jax.default_backend(), CHUNK_ATOMS_ELSEWHERE)
-        return min(len(self), max(1, atoms // max(self.n_atoms, 1)))
+        return min(len(self), at_once(self.n_atoms))
 
     def parts(self, size: int) -> Iterator[tuple[Structure, NeighborList, int]]:
         """(batch, neighbors, how many of them count) of always so many structures; leaves are NumPy arrays.
@@ -63,6 +62,11 @@ class Group:
             batch = stack([self.structures[index] for index in take], n_atoms=self.n_atoms)
             neighbors = self.needs.host_neighbor_list(batch, capacity=self.capacity)
             yield batch, neighbors, min(size, len(self) - start)
+
+
+def at_once(n_atoms: int) -> int:
+    """How many structures of so many rows a device should get at a time."""
+    return max(1, CHUNK_ATOMS.get(jax.default_backend(), CHUNK_ATOMS_ELSEWHERE) // max(n_atoms, 1))
 
 
 def padded_groups(structures: Sequence[Structure], labels: tuple[str, ...], needs: Needs) -> list[Group]:

@@ -58,11 +58,13 @@ class FeatureBatch:
         indices: [batch] which structures these are.
         n_atoms: rows of the padded structures.
         species: label to SpeciesFeatures.
+        lists: in training, the structures and their lists, where what forces need is too much to be kept; else None.
     """
 
     indices: np.ndarray
     n_atoms: int
     species: dict[str, SpeciesFeatures]
+    lists: tuple[Structure, NeighborList] | None = None
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,7 @@ def featurize(
     return compute(descriptors, frames, "jacobian" if jacobian else None, memory=memory, progress=progress)
 
 
-Slopes = Literal["jacobian", "pairs"] | None
+Slopes = Literal["jacobian", "pairs", "lists"] | None
 
 
 def compute(
@@ -152,18 +154,17 @@ def compute(
     frames: list[Structure],
     slopes: Slopes,
     *,
+    groups: list[Group] | None = None,
     memory: float | None = None,
     progress: bool = False,
 ) -> Features:
-    """As :func:`featurize`; with `slopes` "pairs", for training, moments and pairs wherever all descriptors follow."""
-    if not frames:
-        raise ValueError("`structures` must hold at least one structure, got none")
-    labels = tuple(sorted({*descriptors.species, *(label for frame in frames for label in frame.labels)}))
-    groups = padded_groups(frames, labels, descriptors.needs)
-    dtype = jnp.result_type(*(frame.positions.dtype for frame in frames))
-    # Of a group whose results are put together from those of its parts, both are there for a moment.
-    kept = [_bytes(descriptors, group, slopes, dtype) * len(group) for group in groups]
-    results = sum(kept) + max(kept)
+    """As :func:`featurize`, and for training, with other `slopes`.
+
+    "pairs": moments and pairs wherever all descriptors follow from them. "lists": nothing but the lists. `groups`: of
+    these structures, where they are known.
+    """
+    groups = groups_of(descriptors, frames) if groups is None else groups
+    results = result_bytes(descriptors, groups, slopes)
     bound = math.inf if memory is None else _checks.positive("memory", memory) * 2**30
     if results > bound:
         raise MemoryError(f"features need {results / 2**30:.3g} GiB, `memory` allows {memory:g}")
@@ -180,26 +181,46 @@ def compute(
     with tqdm(total=len(frames), disable=not progress, unit="structure", dynamic_ncols=True) as bar:
         batches = []
         for group, size in zip(groups, sizes, strict=True):
-            parts: list[dict[str, SpeciesFeatures]] = []
+            parts: list[Any] = []
             for batch, neighbors, keep in group.parts(size):
                 jax.block_until_ready(parts[-1:])  # lists are made while the device works on one batch, not on more
-                features = _features(descriptors, batch, neighbors, slopes)
-                parts.append(jax.tree.map(lambda leaf, keep=keep: leaf[:keep], features))
+                features = batch_features(descriptors, batch, neighbors, None if slopes == "lists" else slopes)
+                lists = jax.device_put((batch, neighbors)) if slopes == "lists" else None
+                parts.append(jax.tree.map(lambda leaf, keep=keep: leaf[:keep], (features, lists)))
                 bar.update(keep)
-            species = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
-            batches.append(FeatureBatch(np.asarray(group.indices), group.n_atoms, species))
+            species, lists = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
+            batches.append(FeatureBatch(np.asarray(group.indices), group.n_atoms, species, lists))
     return Features(tuple(batches), tuple(frame.n_atoms for frame in frames), descriptors.n_descriptors)
 
 
-def _bytes(descriptors: DescriptorSet, group: Group, slopes: Slopes, dtype: Any) -> int:
+def groups_of(descriptors: DescriptorSet, frames: list[Structure]) -> list[Group]:
+    """The structures in groups that are padded alike."""
+    if not frames:
+        raise ValueError("`structures` must hold at least one structure, got none")
+    labels = tuple(sorted({*descriptors.species, *(label for frame in frames for label in frame.labels)}))
+    return padded_groups(frames, labels, descriptors.needs)
+
+
+def result_bytes(descriptors: DescriptorSet, groups: list[Group], slopes: Slopes) -> int:
+    """What the results of :func:`compute` need."""
+    kept = [_bytes(descriptors, group, slopes) * len(group) for group in groups]
+    # Of a group whose results are put together from those of its parts, both are there for a moment.
+    return sum(kept) + max(kept)
+
+
+def _bytes(descriptors: DescriptorSet, group: Group, slopes: Slopes) -> int:
     """What is kept of one structure of a group."""
     total = 0
+    dtype = group.structures[0].positions.dtype
     number = np.dtype(dtype).itemsize
     for label, rows, columns in zip(group.labels, group.capacity.rows, group.capacity.columns, strict=True):
         if width := len(descriptors.of(label)):
             total += rows * (4 + number * width)
             orders = descriptors.orders_of_moments(label) if slopes == "pairs" else None
-            if slopes:
+            if slopes == "lists":
+                triples = group.capacity.triples[group.labels.index(label)]
+                total += rows * (16 * columns[-1] + 8 * sum(triples))
+            elif slopes:
                 per_pair = 3 * width if orders is None else MomentPairs.numbers(orders)
                 total += rows * columns[-1] * (4 + number * (3 + per_pair))
             if orders is not None:
@@ -213,7 +234,7 @@ def _fitting(descriptors: DescriptorSet, group: Group, slopes: Slopes, bound: fl
     while True:
         batch, neighbors, _ = next(group.parts(size))
         # What is compiled here is what will be called.
-        told = _features.lower(descriptors, batch, neighbors, slopes).compile().memory_analysis()
+        told = batch_features.lower(descriptors, batch, neighbors, slopes).compile().memory_analysis()
         lists = sum(leaf.nbytes for leaf in jax.tree.leaves((batch, neighbors)))
         # Of one batch, lists on host and device, temporaries, results with the copy that is kept; lists of the next.
         work = 3 * lists
@@ -225,7 +246,7 @@ def _fitting(descriptors: DescriptorSet, group: Group, slopes: Slopes, bound: fl
 
 
 @partial(jax.jit, static_argnums=(0, 3))
-def _features(
+def batch_features(
     descriptors: DescriptorSet, structures: Structure, neighbors: NeighborList, slopes: Slopes
 ) -> dict[str, SpeciesFeatures]:
     """The features of a batch, per species."""

@@ -19,7 +19,7 @@ from miniffx.training.kalman import Kalman, require_memory
 from miniffx.training.loop import History, Loop
 from miniffx.training.loss import LossWeights
 from miniffx.training.optimizers import NAMES, Optimizer, known
-from miniffx.training.problem import make_problem
+from miniffx.training.problem import Samples, make_problem
 from miniffx.training.session_log import SessionLog
 from miniffx.training.steps import MiniBatches, Recipe
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 BATCH_SIZE = 8
+AVERAGE = 0.999
 
 
 @dataclass(frozen=True)
@@ -73,10 +74,12 @@ def fit(
     log: str | os.PathLike[str] | None = None,
     callback: Callable[[dict[str, float], Any], None] | None = None,
     normalization: Normalization | None = None,
+    memory: float | None = None,
 ) -> FitResult:
     """Train the networks of a potential on energies, forces and more, those of charges, or an MLP on plain arrays.
 
-    Descriptors and their Jacobians are computed once and kept on the device. A model without scaling gets the one
+    Descriptors and their Jacobians are computed once and kept on the device, or, where that is too much, computed anew
+    in every step. A model without scaling gets the one
     that the training data suggest (:class:`miniffx.models.Scaling`); a model that has one keeps it, so that a
     trained model, loaded from a file for instance, can be trained on.
 
@@ -87,7 +90,7 @@ def fit(
             electrostatics leaves of energies, forces and stress (:meth:`Dataset.minus`); its charges stay.
         train: frames to learn from.
         validation: frames to choose the best state by; never learnt from.
-        optimizer: "lbfgs" (whole data set per step), "adam" (mini-batches, learning rate from 3e-3 to 0 along a
+        optimizer: "lbfgs" (whole data set per step), "adam" (mini-batches, learning rate from 5e-3 to 0 along a
             cosine), "ekf" (mini-batches, a Kalman filter) or another name of :class:`Optimizer`, an Optimizer, or any
             optax transformation.
         weights: of energies, forces, … in the loss; by default LossWeights(), for a FeatureTable energy=1 alone, for a
@@ -100,8 +103,9 @@ def fit(
         force_fraction: part of the frames of a mini-batch, drawn anew for every step, whose forces and stress are
             looked at; energies of all of them are. A step takes that much less time and learns less from forces.
             Not for "ekf", which looks at ``projections`` of the forces of every frame.
-        average: the model is made of averaged weights, θ̄ ← a θ̄ + (1 − a) θ after every step with this a, for
-            instance 0.999; less in the first 10/(1 − a) steps.
+        average: the model is made of averaged weights, θ̄ ← a θ̄ + (1 − a) θ after every step with this a, less in the
+            first 10/(1 − a) steps; 0: of the weights as they are. None: 0.999 for the optimizers of
+            :class:`Optimizer` that take mini-batches, 0 for "lbfgs", an optax transformation, and a FeatureTable.
         patience: stop when the validation score has not become better for so many steps; needs `validation`.
         checkpoint: a file to be replaced at every report (of which there are up to 100) with all that it takes to go
             on; killing the process at any moment leaves a whole one.
@@ -112,6 +116,9 @@ def fit(
             model so far, to draw or to watch.
         normalization: how data are brought to order one; by default Normalization(). Not for a model that was trained
             before, which keeps its scaling.
+        memory: GiB that descriptors with what forces need may take, of each data set; by default half of what is free.
+            Where they need more, a UserWarning says so, neighbour lists are kept in their place, and every step
+            computes descriptors of some frames at a time.
 
     Returns:
         A FitResult.
@@ -120,7 +127,7 @@ def fit(
         ValueError: empty data, species that the model does not know, missing forces or charges, an unknown optimizer, a
             checkpoint of another fit, or a loss that is no longer finite; then the message names the frame and what
             about it.
-        MemoryError: covariances of "ekf" that do not fit into the memory.
+        MemoryError: covariances of "ekf", or neighbour lists, that do not fit into the memory.
     """
     for name, count in (("steps", steps), ("batch_size", batch_size), ("patience", patience)):
         if count is not None and (not isinstance(count, int) or isinstance(count, bool) or count < 1):
@@ -128,18 +135,23 @@ def fit(
     whole_set, transformation = _optimizer(optimizer, steps)
     if batch_size is not None and whole_set:
         raise ValueError(f"`batch_size` must be None for 'lbfgs', which takes the whole set, got {batch_size}")
-    if average is not None and not 0 < _checks.real("average", average) < 1:
-        raise ValueError(f"`average` must be between 0 and 1, got {average}")
+    if average is None:
+        named = isinstance(optimizer, str | Optimizer) and isinstance(train, Dataset)
+        average = AVERAGE if named and not whole_set else 0.0
+    if not 0 <= _checks.real("average", average) < 1:
+        raise ValueError(f"`average` must be at least 0 and less than 1, got {average}")
     if patience is not None and validation is None:
         raise ValueError("`patience` needs `validation` data to stop by, got none")
     if resume and checkpoint is None:
         raise ValueError("`resume` needs a `checkpoint` to go on from, got none")
+    if memory is not None:
+        _checks.positive("memory", memory)
     if checkpoint is not None and not Path(checkpoint).parent.is_dir():
         raise FileNotFoundError(f"`checkpoint` must be in an existing folder, got {checkpoint}")
     filters = isinstance(transformation, Kalman)
     if filters and force_fraction != 1:
         raise ValueError(f"`force_fraction` must be 1 for 'ekf', got {force_fraction}; choose `projections`")
-    problem, weights = make_problem(model, train, validation, weights, normalization)
+    problem, weights = make_problem(model, train, validation, weights, normalization, memory)
 
     order, size = None, batch_size or BATCH_SIZE
     groups = [len(numbers) for numbers in problem.train.indices]
@@ -152,7 +164,7 @@ def fit(
         differences=problem.differences,
         transformation=transformation,
         weights=weights,
-        average=average,
+        average=average or None,
         members=problem.members,
         with_forces=_with_forces(
             force_fraction,
@@ -181,6 +193,7 @@ def fit(
             "average": repr(average),
             "force_fraction": repr(force_fraction),
             "patience": repr(patience),
+            "features": _kept(problem.train),
         },
         log=SessionLog(log, append=resume),
         callback=None if callback is None else lambda entry, best: callback(entry, problem.finish(best)),
@@ -213,6 +226,11 @@ def _with_forces(fraction: float, batch_size: int | None, frames: bool) -> int |
             f"`force_fraction` must be 1 where a step takes the whole set, or looks at no forces, got {fraction}"
         )
     return max(1, round(fraction * batch_size))
+
+
+def _kept(samples: Samples) -> str:
+    """What is kept of the frames: computed in a step, features differ from stored ones in the last digits."""
+    return "stored" if getattr(samples.batches[0], "lists", None) is None else "computed in every step"
 
 
 def _contents(data: Dataset | FeatureTable) -> list[Any]:

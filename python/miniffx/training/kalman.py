@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -17,6 +16,7 @@ from miniffx import _checks
 from miniffx._pytree import pytree
 from miniffx.neighbors import Array
 from miniffx.training.loss import Difference, LossWeights, Sums
+from miniffx.training.memory import free_memory
 
 ROWS = 512  # measurements that are taken in at once, about as many
 ROUNDING = 32  # in units of the last place, of diagonals
@@ -60,7 +60,7 @@ class Kalman:
         projections: k; a term with no more errors than that in a frame is taken in as it is.
     """
 
-    covariance: float = 300.0
+    covariance: float = 1000.0
     forgetting: float = 0.99
     forgetting_rate: float = 0.998
     projections: int = 8
@@ -207,19 +207,8 @@ def require_memory(parameters: Any, members: int | None) -> None:
     count, leaf = members or 1, jax.tree.leaves(parameters)[0]
     n = sum(leaf.size for leaf in jax.tree.leaves(parameters)) // count
     needed = count * (COPIES * n + 3 * ROWS) * n * leaf.dtype.itemsize
-    if needed > (free := _free()):
+    if needed > (free := free_memory()):
         raise MemoryError(
             f"`optimizer` 'ekf' needs {needed / 2**30:.3g} GiB for the covariances of {n} weights"
             f"{f' of {members} members' if members else ''}, of which {free / 2**30:.3g} GiB are free"
         )
-
-
-def _free() -> float:
-    """Bytes that the default device can still give; infinite where it does not tell."""
-    stats = jax.devices()[0].memory_stats()
-    if stats and "bytes_limit" in stats:
-        return float(stats["bytes_limit"] - stats["bytes_in_use"])
-    info = Path("/proc/meminfo")
-    if jax.default_backend() != "cpu" or not info.exists():
-        return math.inf
-    return next(1024.0 * int(line.split()[1]) for line in info.read_text().splitlines() if "MemAvailable" in line)

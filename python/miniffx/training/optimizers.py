@@ -19,7 +19,8 @@ NAMES = (
     *("lbfgs", "adam", "adamw", "amsgrad", "nadam", "nadamw", "radam", "adabelief", "adamax", "adan", "yogi"),
     *("lion", "rmsprop", "adagrad", "novograd", "lamb", "sgd", "ekf"),
 )
-LEARNING_RATE = 3e-3
+LEARNING_RATE = 5e-3
+WARMUP = 100
 SCHEDULES = ("cosine", "constant", "linear", "exponential")
 
 
@@ -32,14 +33,14 @@ class Optimizer:
             "radam", "adabelief", "adamax", "adan", "yogi", "lion", "rmsprop", "adagrad", "novograd", "lamb", "sgd";
             or "ekf", an extended Kalman filter on mini-batches (training/kalman.py has the equations): of second order,
             for networks of up to some thousand weights, whose covariances it keeps.
-        learning_rate: the largest, by default 3e-3; "lbfgs" and "ekf" have none, and neither clip.
+        learning_rate: the largest, by default 5e-3; "lbfgs" and "ekf" have none, and neither clip.
         schedule: how it ends: by "cosine", "linear" or "exponential" decay to `final` of it at the last step, or
             "constant".
         final: the fraction of the learning rate at the last step.
-        warmup: steps in which the learning rate grows linearly from 0.
+        warmup: steps in which the learning rate grows linearly from 0; None: 100, in short runs a tenth of the steps.
         clip: gradients longer than this (global norm, in units of the loss) are shortened to it; None: never.
         options: further arguments of the optimizer, as in optax, for instance ``{"b1": 0.95}``; for "ekf"
-            ``covariance`` (300: how far weights may go from their start, over the noise of errors, in 1/loss; larger
+            ``covariance`` (1000: how far weights may go from their start, over the noise of errors, in 1/loss; larger
             learns faster, too large diverges), ``forgetting`` (0.99: what former steps count at each of the first
             ones; less forgets faster) and ``forgetting_rate`` (0.998: how slowly that goes to 1), ``projections`` (8:
             random sums that stand for the force components of a frame, and for whatever else it has more of).
@@ -56,7 +57,7 @@ class Optimizer:
     learning_rate: float | None = None
     schedule: str = "cosine"
     final: float = 0.0
-    warmup: int = 0
+    warmup: int | None = None
     clip: float | None = None
     options: Mapping[str, Any] | tuple[tuple[str, Any], ...] = ()
 
@@ -72,7 +73,7 @@ class Optimizer:
             raise ValueError(f"`final` must be in [0, 1], got {self.final}")
         if self.schedule == "exponential" and self.final == 0:
             raise ValueError("`final` must be positive for an exponential schedule, got 0")
-        if not isinstance(self.warmup, int) or self.warmup < 0:
+        if self.warmup is not None and (not isinstance(self.warmup, int) or self.warmup < 0):
             raise ValueError(f"`warmup` must be a number of steps, got {self.warmup!r}")
         options = dict(self.options)
         accepted = [name for name in inspect.signature(self._factory).parameters if name != "learning_rate"]
@@ -102,16 +103,17 @@ class Optimizer:
 
     def rate(self, steps: int) -> Any:
         """The learning rate as a function of the step."""
-        peak, steps = self.learning_rate or LEARNING_RATE, max(steps - self.warmup, 1)
+        warmup = min(WARMUP, steps // 10) if self.warmup is None else self.warmup
+        peak, steps = self.learning_rate or LEARNING_RATE, max(steps - warmup, 1)
         decay = {
             "constant": lambda: optax.constant_schedule(peak),
             "cosine": lambda: optax.cosine_decay_schedule(peak, steps, alpha=self.final),
             "linear": lambda: optax.linear_schedule(peak, self.final * peak, steps),
             "exponential": lambda: optax.exponential_decay(peak, steps, self.final),
         }[self.schedule]()
-        if not self.warmup:
+        if not warmup:
             return decay
-        return optax.join_schedules([optax.linear_schedule(0.0, peak, self.warmup), decay], [self.warmup])
+        return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup), decay], [warmup])
 
 
 @cache  # the same object for the same optimizer, so that its compiled update is found again

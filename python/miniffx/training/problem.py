@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -13,14 +14,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from miniffx.descriptors import DescriptorSet
 from miniffx.models import MLP, ChargedPotential, ChargeModel, Committee, Histograms, NNPotential, Normalization
 from miniffx.models.scaling import feature_units, fit_scaling, without_components
 from miniffx.neighbors import Array
 from miniffx.training import feature_table, stored, stored_charges
 from miniffx.training.dataset import Dataset
 from miniffx.training.feature_table import FeatureTable, TableBatch
-from miniffx.training.featurize import Features, Slopes, compute
+from miniffx.training.featurize import Features, Slopes, compute, groups_of, result_bytes
 from miniffx.training.loss import Difference, LossWeights, only, positive_terms
+from miniffx.training.memory import free_memory
+
+KEPT = 0.5  # of the free memory that stored features may take
 
 
 @dataclass(frozen=True)
@@ -75,8 +80,9 @@ def make_problem(
     validation: Any,
     weights: LossWeights | None,
     normalization: Normalization | None,
+    memory: float | None = None,
 ) -> tuple[Problem, LossWeights]:
-    """The problem for a model and its data, and the weights of its loss.
+    """The problem for a model and its data, and the weights of its loss; `memory` in GiB for what forces need.
 
     Raises:
         ValueError: a model that cannot be trained, data that it cannot be trained on, or that lack what is weighted.
@@ -91,11 +97,11 @@ def make_problem(
     if "charge" in positive_terms(weights):
         raise ValueError(f"`weights.charges` must be 0 but for a ChargeModel, got {weights.charges}")
     if isinstance(model, ChargedPotential):
-        return _short_range_problem(model, train, validation, weights, normalization), weights
+        return _short_range_problem(model, train, validation, weights, normalization, memory), weights
     if isinstance(model, NNPotential):
-        return _network_problem(stored, model, train, validation, weights, normalization), weights
+        return _network_problem(stored, model, train, validation, weights, normalization, memory), weights
     if isinstance(model, Committee):
-        problem = _network_problem(stored, model.stacked, train, validation, weights, normalization)
+        problem = _network_problem(stored, model.stacked, train, validation, weights, normalization, memory)
 
         def finish(networks: Any) -> Committee:
             return Committee(problem.finish(networks))
@@ -154,7 +160,12 @@ def _charge_problem(
 
 
 def _short_range_problem(
-    model: ChargedPotential, train: Any, validation: Any, weights: LossWeights, normalization: Normalization | None
+    model: ChargedPotential,
+    train: Any,
+    validation: Any,
+    weights: LossWeights,
+    normalization: Normalization | None,
+    memory: float | None,
 ) -> Problem:
     short_range = model.short_range
     if not isinstance(short_range, NNPotential | Committee):
@@ -164,7 +175,7 @@ def _short_range_problem(
             _check(model, name, data, positive_terms(weights))
     rest = dataclasses.replace(model, short_range=None)
     train, validation = (None if data is None else data.minus(rest) for data in (train, validation))
-    problem, _ = make_problem(short_range, train, validation, weights, normalization)
+    problem, _ = make_problem(short_range, train, validation, weights, normalization, memory)
 
     def finish(networks: Any) -> ChargedPotential:
         return dataclasses.replace(model, short_range=problem.finish(networks))
@@ -183,6 +194,7 @@ def _network_problem(
     validation: Dataset | None,
     weights: LossWeights,
     normalization: Normalization | None,
+    memory: float | None = None,
 ) -> Problem:
     """The problem for one network per species; `learnt` is `stored` or `stored_charges`, which have the same names."""
     terms = positive_terms(weights)
@@ -192,7 +204,7 @@ def _network_problem(
         if data is not None or name == "train":
             _check(model, name, data, terms)
     slopes: Slopes = "pairs" if "force" in terms or "stress" in terms else None
-    features = compute(model.descriptors, [frame.structure for frame in train], slopes)
+    features = _features(model.descriptors, "train", train, slopes, memory)
     dtype = next(iter(features.batches[0].species.values())).values.dtype
     units: tuple[Array, ...] | None = None
     if model.scaling is None:
@@ -201,7 +213,7 @@ def _network_problem(
     model = _in_dtype(model, dtype)
     held_out = None
     if validation is not None:
-        held_features = compute(model.descriptors, [frame.structure for frame in validation], slopes)
+        held_features = _features(model.descriptors, "validation", validation, slopes, memory)
         held_out = _samples(learnt, "validation", model, validation, held_features, terms)
     return Problem(
         parameters=model.networks,
@@ -211,6 +223,25 @@ def _network_problem(
         validation=held_out,
         finish=partial(_finished, model, units),
     )
+
+
+def _features(descriptors: DescriptorSet, name: str, data: Dataset, slopes: Slopes, memory: float | None) -> Features:
+    """Features and what forces need, or lists to compute them from in every step, where these take less than that."""
+    frames = [frame.structure for frame in data]
+    groups = groups_of(descriptors, frames)
+    if slopes is not None:
+        needed = result_bytes(descriptors, groups, slopes) / 2**30
+        bound = KEPT * free_memory() / 2**30 if memory is None else memory
+        if needed > bound:
+            slopes, lists = "lists", result_bytes(descriptors, groups, "lists") / 2**30
+            warnings.warn(
+                f"`{name}`: what forces need takes {needed:.3g} GiB, of {bound:.3g} that it may. Lists are kept in "
+                f"its place ({lists:.3g} GiB), and features are computed anew in every step",
+                stacklevel=2,
+            )
+            if lists > (free := free_memory() / 2**30):
+                raise MemoryError(f"`{name}`: features and lists need {lists:.3g} GiB, of which {free:.3g} are free")
+    return compute(descriptors, frames, slopes, groups=groups)
 
 
 def _finished(model: NNPotential, units: tuple[Array, ...] | None, networks: Any) -> NNPotential:

@@ -11,11 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from miniffx._pytree import pytree, static
+from miniffx.descriptors import DescriptorSet
 from miniffx.descriptors.tensor_moments import Moments
 from miniffx.models import MLP, NNPotential
-from miniffx.neighbors import Array
+from miniffx.neighbors import Array, NeighborList
+from miniffx.structure import Structure
+from miniffx.training.batching import at_once
 from miniffx.training.dataset import Dataset
-from miniffx.training.featurize import Features, SpeciesFeatures
+from miniffx.training.featurize import Features, Slopes, SpeciesFeatures, batch_features
 from miniffx.training.loss import Difference
 
 
@@ -34,6 +37,8 @@ class Batch:
         volumes: [batch] in Å³; 0 for frames that have no stress.
         partial_energies: [batch, n_atoms] in eV, less the offsets, or None.
         n_atoms: rows of the padded structures (static).
+        lists: the structures and their lists, from which :meth:`computed` makes the features; None where these are
+            there.
     """
 
     species: dict[str, SpeciesFeatures]
@@ -46,6 +51,14 @@ class Batch:
     volumes: Array
     partial_energies: Array | None
     n_atoms: int = static()
+    lists: tuple[Structure, NeighborList] | None = None
+
+    def computed(self, descriptors: DescriptorSet) -> Batch:
+        """The same with its features."""
+        if self.lists is None:
+            return self
+        slopes: Slopes = None if self.forces is None and self.stress is None else "pairs"
+        return dataclasses.replace(self, species=batch_features(descriptors, *self.lists, slopes), lists=None)
 
     def take(self, chosen: Array, real: Array) -> Batch:
         """Some of the frames."""
@@ -93,7 +106,7 @@ def make_batches(model: NNPotential, data: Dataset, features: Features, terms: t
         on_device = partial(jax.tree.map, partial(jnp.asarray, dtype=dtype))
         batches.append(
             Batch(
-                species=batch.species,
+                species={} if batch.lists is not None else batch.species,
                 sizes=on_device(np.array(features.sizes)[batch.indices]),
                 weights=on_device(weights[batch.indices]),
                 real=jnp.ones(len(frames), bool),
@@ -103,6 +116,7 @@ def make_batches(model: NNPotential, data: Dataset, features: Features, terms: t
                 volumes=on_device(volumes),
                 partial_energies=on_device(partial_energies),
                 n_atoms=batch.n_atoms,
+                lists=batch.lists,
             )
         )
     return batches
@@ -127,6 +141,7 @@ def predict(model: NNPotential, batch: Batch) -> tuple[Array, dict[str, Array], 
     """
     assert model.scaling is not None
     scaling = model.scaling
+    batch = batch.computed(model.descriptors)
     frame = jnp.arange(len(batch.energies))[:, None]
 
     def total(values: dict[str, Array | Moments]) -> tuple[Array, tuple[Array, dict[str, Array]]]:
@@ -195,7 +210,26 @@ def _flat(tree: Any) -> tuple[Any, tuple[int, int]]:
 
 
 def differences(networks: tuple[MLP, ...], model: NNPotential, batch: Batch) -> dict[str, Difference]:
-    """Predictions less references, of everything that the batch has references for."""
+    """Predictions less references, of everything that the batch has references for.
+
+    Where features are not stored, of some frames at a time, and derivatives compute them again.
+    """
+    count, some = len(batch.energies), at_once(batch.n_atoms)
+    if batch.lists is None or count <= some:
+        return _differences(networks, model, batch)
+    parts = -(-count // some)
+    chosen = jnp.minimum(jnp.arange(parts * some), count - 1).reshape(parts, some)
+
+    @jax.checkpoint
+    def part(networks: tuple[MLP, ...], frames: Array) -> dict[str, Difference]:
+        return _differences(networks, model, batch.take(frames, batch.real[frames]))
+
+    result = jax.lax.map(lambda frames: part(networks, frames), chosen)
+    return jax.tree.map(lambda leaf: leaf.reshape(parts * some, *leaf.shape[2:])[:count], result)
+
+
+def _differences(networks: tuple[MLP, ...], model: NNPotential, batch: Batch) -> dict[str, Difference]:
+    batch = batch.computed(model.descriptors)
     energies, rows, forces, stress = predict(dataclasses.replace(model, networks=networks), batch)
 
     def difference(predicted: Array, reference: Array, real: Array) -> Difference:
