@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -51,7 +52,7 @@ def read(tree: Any) -> list[jax.Array]:
 
 def case(name: str, model: mff.NNPotential, data: mff.Dataset) -> dict[str, Any]:
     start = time.perf_counter()
-    problem, weights = make_problem(model, data, None, LossWeights(), None)
+    problem, weights = make_problem(model, data, None, LossWeights(), None, math.inf)
     batches = jax.block_until_ready(problem.train.batches)
     prepared = time.perf_counter() - start
     recipe = Recipe(problem.differences, mff.Optimizer("adam").transformation(1000), weights)

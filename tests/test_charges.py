@@ -301,6 +301,7 @@ def test_what_cannot_be_learnt_is_refused(data, untrained, short_range, fitted):
 CONFIG = """
 [data]
 train = "train.extxyz"
+validation = 0.5  # two sets of one shape, and so of one program
 [descriptors]
 recipe = "behler"
 cutoff = 5.0
@@ -332,7 +333,8 @@ def test_charges_from_the_command_line(data, tmp_path, capsys):
     model = mff.load(out / "model.safetensors")
     assert isinstance(model, mff.ChargedPotential)
     assert [w.shape[1] for w in model.charges.network.networks[0].weights] == [5, 1]
-    assert main(["evaluate", str(out / "model.safetensors"), str(tmp_path / "train.extxyz")]) == 0
+    data[:12].write(tmp_path / "some.extxyz")
+    assert main(["evaluate", str(out / "model.safetensors"), str(tmp_path / "some.extxyz")]) == 0
     assert "charges (me)" in capsys.readouterr().out
 
     assert main(["fit", str(tmp_path / "config.toml"), "--resume"]) == 0  # both are done: nothing changes
@@ -366,7 +368,7 @@ def test_a_bad_table_of_charges_is_one_clear_line(data, tmp_path, capsys, old, n
     bare = [dataclasses.replace(f, structure=dataclasses.replace(f.structure, charges=None)) for f in data[:4]]
     mff.Dataset(bare).write(tmp_path / "train.extxyz")
     assert old in CONFIG
-    (tmp_path / "config.toml").write_text(CONFIG.replace(old, new, 1).replace("[data]", "[data]\nvalidation = 0.25"))
+    (tmp_path / "config.toml").write_text(CONFIG.replace(old, new, 1))
     assert main(["fit", str(tmp_path / "config.toml")]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

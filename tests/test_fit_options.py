@@ -123,7 +123,7 @@ def test_a_checkpoint_of_another_fit_is_refused(data, model, tmp_path):
 
 def test_schedules():
     def at(steps, **options):
-        rate = mff.Optimizer("sgd", learning_rate=1.0, **options).rate(100)
+        rate = mff.Optimizer("sgd", learning_rate=1.0, **{"warmup": 0} | options).rate(100)
         return [float(rate(step)) for step in steps]
 
     assert at((0, 50, 100)) == pytest.approx([1, 0.5, 0], abs=1e-6)
@@ -131,6 +131,9 @@ def test_schedules():
     assert at((0, 50, 100), schedule="linear", final=0.5) == pytest.approx([1, 0.75, 0.5])
     assert at((0, 50, 100), schedule="exponential", final=0.01) == pytest.approx([1, 0.1, 0.01], rel=1e-5)
     assert at((0, 10, 20, 60, 100), warmup=20) == pytest.approx([0, 0.5, 1, 0.5, 0], abs=1e-6)
+    assert at((0, 5, 10, 100), warmup=None) == pytest.approx([0, 0.5, 1, 0], abs=1e-6)
+    default = mff.Optimizer("adam").rate(5000)
+    assert [float(default(step)) for step in (0, 50, 100, 5000)] == pytest.approx([0, 2.5e-3, 5e-3, 0], abs=1e-8)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +157,7 @@ def test_bad_optimizers(arguments, message):
 def test_clipping_bounds_a_step(data, model):
     one = mff.Optimizer("sgd", learning_rate=1.0, schedule="constant", clip=1e-3)
     before = quick(model, data, optimizer=optax.sgd(0.0), steps=1).model.networks
-    after = quick(model, data, optimizer=one, steps=1).model.networks
+    after = quick(model, data, optimizer=one, steps=1, average=0).model.networks
     moved = optax.tree_utils.tree_norm(jax.tree.map(jnp.subtract, after, before))
     assert float(moved) == pytest.approx(1e-3, rel=1e-6)
 
@@ -420,6 +423,7 @@ def test_the_log_can_be_read(data, model, tmp_path):
     [
         {"optimizer": "lbfgs", "batch_size": None, "steps": 5},
         {"optimizer": "adam", "batch_size": 4, "steps": 12, "force_fraction": 0.5},
+        {"optimizer": "ekf", "batch_size": 4, "steps": 3},
     ],
 )
 def test_without_memory_for_jacobians_a_fit_is_the_same(monkeypatch, data, descriptors, options, moments):
@@ -433,7 +437,7 @@ def test_without_memory_for_jacobians_a_fit_is_the_same(monkeypatch, data, descr
     known = quick(model, train, validation=validation, weights=weights, **options)
     # Whole sets are seen four frames at a time, the last one repeated.
     monkeypatch.setattr(stored, "at_once", lambda n_atoms: 4)
-    with pytest.warns(UserWarning, match=r"`train`: what forces need takes .* GiB, of 1e-09 that it may"):
+    with pytest.warns(UserWarning, match=r"`\w+`: what forces need takes .* GiB, of 1e-09 that it may"):
         found = quick(model, train, validation=validation, weights=weights, memory=1e-9, **options)
     for one, other in zip(found.history, known.history, strict=True):
         assert one.keys() == other.keys()
@@ -452,8 +456,23 @@ def test_lists_that_do_not_fit_are_an_error(monkeypatch, data, model):
     monkeypatch.setattr(problem, "free_memory", lambda: 1e3)
     with (
         pytest.warns(UserWarning, match="what forces need"),
-        pytest.raises(MemoryError, match=r"`train`: features and lists need .* GiB"),
+        pytest.raises(MemoryError, match=r"`train`: what forces need takes .* GiB, of which"),
     ):
         quick(model, data)
     with pytest.raises(ValueError, match="`memory`"):
         quick(model, data, memory=0.0)
+
+
+def test_lists_that_need_more_than_jacobians_are_not_kept(data):
+    few = D.DescriptorSet([D.G4(eta=0.1, zeta=1.0, lam=1.0, cutoff=6.5, species=("Si",) * 3)])
+    model = mff.NNPotential.init(jax.random.key(0), few, hidden=(2,))
+    quick(model, data, memory=1e-9, steps=1)  # without a warning, which would be an error
+
+
+def test_names_of_optimizers_average_by_default(data, model):
+    one, other, none = (quick(model, data, **options).model for options in ({}, {"average": 0.999}, {"average": 0}))
+    assert bits(one) == bits(other) != bits(none)
+    plain = optax.adam(1e-3)
+    assert bits(quick(model, data, optimizer=plain).model) == bits(quick(model, data, optimizer=plain, average=0).model)
+    with pytest.raises(ValueError, match="`average` must be at least 0 and less than 1, got 1"):
+        quick(model, data, average=1)

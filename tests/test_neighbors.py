@@ -18,6 +18,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import miniffx as mff
 import systems
+from miniffx import _core
 from miniffx.neighbors import Capacity, bucket, neighbor_list, pairs, triples
 from oracles import brute_force_pairs, brute_force_triples, pair_keys, tolerance, triple_key
 
@@ -599,6 +600,9 @@ def test_the_list_of_a_batch_is_that_of_each_structure():
     first = jax.tree.map(lambda leaf: leaf[:1], batch)
     grown = neighbor_list(batch, 3.3, triple_cutoff=2.9, capacity=neighbor_list(first, 3.3, triple_cutoff=2.9).capacity)
     jax.tree.map(assert_array_equal, grown, nl)
+    none = len(nl.labels) * ((0,) * (len(nl.labels) + 1),)
+    narrow = dataclasses.replace(nl.capacity, columns=none)
+    jax.tree.map(assert_array_equal, neighbor_list(batch, 3.3, triple_cutoff=2.9, capacity=narrow), nl)
     # Nothing moved, then one structure of the batch did.
     assert nl.update(batch) is nl
     positions = np.array(batch.positions)
@@ -606,6 +610,33 @@ def test_the_list_of_a_batch_is_that_of_each_structure():
     moved = nl.update(dataclasses.replace(batch, positions=positions))
     part = jax.tree.map(lambda leaf: leaf[2], moved)
     assert listed_pairs(part) == brute_force_pairs(positions[2, :3], batch.cell[2], True, 3.3).keys()
+
+
+def test_a_batch_does_not_depend_on_threads():
+    rng = np.random.default_rng(0)
+    positions, species = rng.random((9, 30, 3)) * 6, rng.integers(-1, 2, (9, 30)).astype(np.int32)
+    cells = np.eye(3) * 6 + rng.normal(scale=0.3, size=(9, 3, 3))
+    kinds = np.array([[0, 0, 1], [1, 1, 1]], np.int32)
+    centers = [np.full((9, 30), 30, np.int32) for _ in range(2)]
+    for a, rows in enumerate(centers):
+        for row, of in zip(rows, species, strict=True):
+            row[: (of == a).sum()] = np.flatnonzero(of == a)
+    results = []
+    for threads in (1, 2, 8):
+        found = _core.find_neighbors(positions, cells, [True] * 3, 3.0, species, threads)
+        counted = _core.count_rows(found, species, 2, 2.5, False, kinds, threads)
+        columns = np.array([[0, *np.cumsum(row)] for row in counted[0]], np.int32)
+        filled = _core.fill_rows(found, species, 2, centers, columns, 2.5, False, kinds, counted[1], threads)
+        assert not filled[2].any()
+        short = _core.fill_rows(found, species, 2, centers, columns, 2.5, False, kinds, counted[1] - 1, threads)
+        assert 0 < short[2].sum() < 9  # only where the most triples are
+        results.append((counted, filled, short))
+    jax.tree.map(assert_array_equal, *results[:2])
+    jax.tree.map(assert_array_equal, results[0], results[2])
+    positions[5, 3, 1] = np.nan
+    for threads in (1, 2, 8):
+        with pytest.raises(ValueError, match=r"`positions` must be finite"):
+            _core.find_neighbors(positions, cells, [True] * 3, 3.0, np.abs(species), threads)
 
 
 @pytest.mark.parametrize(

@@ -387,6 +387,8 @@ def test_stack():
 def test_stack_refuses():
     with pytest.raises(ValueError, match=r"`structures`.*periodic"):
         stack([systems.molecule(), systems.silicon()])
+    with pytest.raises(ValueError, match="`structures` must be single structures, got a batch"):
+        stack([stack([systems.silicon()])] * 2)
     with pytest.raises(ValueError, match=r"`structures`.*at least one"):
         stack([])
     charged = dataclasses.replace(systems.molecule(), charges=jnp.zeros(5))

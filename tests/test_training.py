@@ -220,6 +220,16 @@ def test_constant_features_are_dropped_with_a_warning():
     assert scaling.factor[0][1] > 0
 
 
+def test_a_feature_of_few_atoms_spans_no_more_than_eight_units():
+    rare = np.zeros(1000)
+    rare[7] = 0.4
+    features = {"A": np.column_stack([rare, np.arange(1000.0)])}
+    scaling = fit_scaling(features, np.ones((1000, 1)), np.arange(1000.0))
+    scaled = np.asarray(scaling.apply(0, features["A"]))
+    np.testing.assert_allclose(np.ptp(scaled[:, 0]), 8)
+    np.testing.assert_allclose(scaled[:, 1].std(), 1)
+
+
 def test_features_too_small_for_single_precision_are_dropped():
     features = {"A": np.column_stack([1e-40 * np.arange(20.0), 1e-25 * np.arange(20.0)])}
     with pytest.warns(UserWarning, match="1 descriptors of A are constant in the training data and dropped: far"):

@@ -158,7 +158,7 @@ Found find_neighbors(const py::object& positions, const py::object& cells, const
     const double* cells_data = cells_array.data();
     Found found{n_atoms, std::vector<miniffx::Neighbors>(static_cast<std::size_t>(n_structures))};
     const py::gil_scoped_release unlocked;
-    miniffx::for_each_structure(n_structures, threads, [&](std::int64_t s, int some) {
+    miniffx::for_each_structure(n_structures, n_atoms, threads, [&](std::int64_t s, int some) {
         found.of[static_cast<std::size_t>(s)] =
             miniffx::find_neighbors(n_atoms, positions_data + 3 * s * n_atoms, cells_data + 9 * s, periodic.data(),
                                     cutoff, species_data + s * n_atoms, some);
@@ -198,7 +198,7 @@ py::tuple count_rows(const Found& found, const py::object& species, py::ssize_t 
     {
         const py::gil_scoped_release unlocked;
         std::vector<miniffx::RowCounts> counts(found.of.size());
-        miniffx::for_each_structure(found.size(), threads, [&](std::int64_t s, int some) {
+        miniffx::for_each_structure(found.size(), found.n_atoms, threads, [&](std::int64_t s, int some) {
             const auto place = static_cast<std::size_t>(s);
             counts[place] =
                 miniffx::count_rows(found.of[place], species_data + s * found.n_atoms,
@@ -275,7 +275,7 @@ py::tuple fill_rows(const Found& found, const py::object& species, py::ssize_t n
     bool* const overflowed = overflow.mutable_data();
     {
         const py::gil_scoped_release unlocked;
-        miniffx::for_each_structure(n_structures, threads, [&](std::int64_t s, int some) {
+        miniffx::for_each_structure(n_structures, found.n_atoms, threads, [&](std::int64_t s, int some) {
             std::vector<miniffx::RowTarget> my_rows = rows;
             for (miniffx::RowTarget& target : my_rows) {
                 const std::int64_t width = target.columns[n_species];

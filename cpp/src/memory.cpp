@@ -17,7 +17,7 @@
 namespace miniffx {
 namespace {
 
-// The number in the first line of a file that has this form; 0 where there is none.
+// The number in the first line of this form in a file; 0 where there is none.
 double number_in(const char* path, const char* form) {
     std::FILE* const file = std::fopen(path, "r");
     if (file == nullptr) return 0;

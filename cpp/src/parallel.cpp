@@ -1,6 +1,7 @@
 #include "miniffx/parallel.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <exception>
 #include <limits>
@@ -31,6 +32,44 @@ bool in_forked_child = false;
 const int watch_forks = pthread_atfork(nullptr, nullptr, [] { in_forked_child = true; });
 #endif
 #endif
+
+// The first exception of several threads.
+class FirstError {
+  public:
+    void keep(const std::function<void(int)>& work, int thread) {
+        try {
+            work(thread);
+        } catch (...) {
+            const std::lock_guard<std::mutex> lock(mutex_);
+            if (!error_) error_ = std::current_exception();
+        }
+    }
+
+    void rethrow() const {
+        if (error_) std::rethrow_exception(error_);
+    }
+
+  private:
+    std::exception_ptr error_;
+    std::mutex mutex_;
+};
+
+// As on_threads, on threads that end with the work.
+void on_new_threads(int threads, const std::function<void(int)>& work) {
+    FirstError error;
+    std::vector<std::thread> others;
+    others.reserve(static_cast<std::size_t>(std::max(threads, 1)));
+    try {
+        for (int thread = 1; thread < threads; ++thread) {
+            others.emplace_back([&error, &work, thread] { error.keep(work, thread); });
+        }
+    } catch (const std::system_error&) {
+        // The threads that there are do all of the work.
+    }
+    error.keep(work, 0);
+    for (std::thread& other : others) other.join();
+    error.rethrow();
+}
 
 }  // namespace
 
@@ -67,44 +106,31 @@ int thread_count(int requested, std::int64_t items, std::int64_t items_per_threa
     return static_cast<int>(std::max<std::int64_t>(1, std::min({wanted, useful, kMost})));
 }
 
-void for_each_structure(std::int64_t n_structures, int threads, const std::function<void(std::int64_t, int)>& body) {
+void for_each_structure(std::int64_t n_structures, std::int64_t n_atoms, int threads,
+                        const std::function<void(std::int64_t, int)>& body) {
     const int most = thread_count(threads, std::numeric_limits<std::int64_t>::max(), 1);
-    if (n_structures < most || most == 1) {
+    if (most == 1 || n_structures == 1 || (n_structures < most && thread_count(0, n_atoms, 512) > 1)) {
         for (std::int64_t structure = 0; structure < n_structures; ++structure) body(structure, threads);
         return;
     }
-    parallel_for(n_structures, most, 1, [&](std::int64_t structure, int) { body(structure, 1); });
+    // Not OpenMP's, which wait for more work where a caller wants their cores for what it does with the lists.
+    std::atomic<std::int64_t> next{0};
+    on_new_threads(static_cast<int>(std::min<std::int64_t>(most, n_structures)), [&](int) {
+        for (std::int64_t structure = next++; structure < n_structures; structure = next++) body(structure, 1);
+    });
 }
 
 void on_threads(int threads, const std::function<void(int)>& work) {
-    std::exception_ptr error;
-    std::mutex mutex;
-    const auto guarded = [&](int thread) {
-        try {
-            work(thread);
-        } catch (...) {
-            const std::lock_guard<std::mutex> lock(mutex);
-            if (!error) error = std::current_exception();
-        }
-    };
 #ifdef _OPENMP
     if (!in_forked_child) {
+        FirstError error;
 #pragma omp parallel num_threads(threads)
-        guarded(omp_get_thread_num());
-    } else
-#endif
-    {
-        std::vector<std::thread> others;
-        others.reserve(static_cast<std::size_t>(std::max(threads, 1)));
-        try {
-            for (int thread = 1; thread < threads; ++thread) others.emplace_back(guarded, thread);
-        } catch (const std::system_error&) {
-            // The threads that there are do all of the work.
-        }
-        guarded(0);
-        for (std::thread& other : others) other.join();
+        error.keep(work, omp_get_thread_num());
+        error.rethrow();
+        return;
     }
-    if (error) std::rethrow_exception(error);
+#endif
+    on_new_threads(threads, work);
 }
 
 }  // namespace miniffx

@@ -28,7 +28,7 @@ TripleFunction = Callable[[Array, Array, Array, Array], Array]  # f(r_ij, r_ik, 
 # it: on CPUs, memory that is asked for anew in every call costs more than arithmetic. A GPU is the faster the more it
 # gets; there this only bounds the memory. MOST_PARTS bounds the parts.
 AT_ONCE = {"cpu": 1 << 17}
-AT_ONCE_ELSEWHERE = 1 << 26
+AT_ONCE_ELSEWHERE = 1 << 24
 MOST_PARTS = 64
 
 

@@ -219,6 +219,8 @@ def stack(structures: Sequence[Structure], n_atoms: int | None = None) -> Struct
     """
     if not structures:
         raise ValueError("`structures` must hold at least one structure, got none")
+    if any(structure.positions.ndim != 2 for structure in structures):
+        raise ValueError("`structures` must be single structures, got a batch")
     pbcs = {structure.pbc for structure in structures}
     if len(pbcs) > 1:
         raise ValueError(f"`structures` must share their periodic axes, got {sorted(pbcs)}")

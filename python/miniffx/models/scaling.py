@@ -19,6 +19,7 @@ from miniffx.neighbors import Array
 
 CONSTANT = 1e-7  # relative spread below which a feature carries no information in single precision
 NOTHING = 1e-30  # absolute spread below which nothing is near enough to be seen; its inverse fits in single precision
+LONGEST = 8  # standard deviations that the range of a feature may span; longer ones get a larger unit
 SHARED = 0.3  # root mean square of features that share a unit
 UNITS_OF_FEATURES = ("std", "range", "none")
 
@@ -31,7 +32,8 @@ class Normalization:
         energy_offsets: whether energies are counted from a sum over the atoms' species, the least-squares solution of
             E = Σ_s n_s e_s closest to equal energies; otherwise from 0.
         energy_scale: in eV; None: the standard deviation of what the offsets leave per atom.
-        features: the unit of every feature: its standard deviation "std", its "range" divided by two, or "none".
+        features: the unit of every feature: its standard deviation "std", or an eighth of its range where that is more
+            (a function that few atoms have neighbours for spans a hundred), its "range" divided by two, or "none".
             Invariants of moments (:class:`miniffx.descriptors.MomentInvariant`) have one unit in common, the root mean
             square of theirs over 0.3, unless it is "none".
         center: whether features are counted from their mean (from the middle, for "range"); otherwise from 0.
@@ -97,7 +99,8 @@ def fit_scaling(
 ) -> Scaling:
     """The scaling that a training set suggests.
 
-    By default, features get mean 0 and standard deviation 1 over the atoms of their species. Energies of species are
+    By default, features get mean 0 and standard deviation 1 over the atoms of their species, less where a few atoms are
+    far from all others. Energies of species are
     the least-squares solution of E = Σ_s n_s e_s with the smallest deviation from equal energies (so that a fixed
     composition is no obstacle); the scale is the standard deviation of what remains per atom.
 
@@ -111,7 +114,8 @@ def fit_scaling(
             (:func:`_shared_unit`).
 
     Returns:
-        A Scaling. Constant features are dropped (factor 0), with a UserWarning that names them.
+        A Scaling. Constant features, and such as are below 1e-30, are dropped (factor 0), with a UserWarning that names
+        them.
     """
     normalization = Normalization() if normalization is None else normalization
     centers, factors = [], []
@@ -175,6 +179,9 @@ def _center_and_factor(
     constant = spread <= np.maximum(CONSTANT * np.abs(values).max(axis=0), NOTHING)
     middle = (low + high) / 2 if normalization.features == "range" else values.mean(axis=0)
     unit = {"std": spread, "range": (high - low) / 2, "none": np.ones_like(spread)}[normalization.features]
+    if normalization.features == "std":
+        own = np.ones(len(spread), bool) if shared is None else ~shared
+        unit = np.where(own, np.maximum(spread, (high - low) / LONGEST), spread)
     center = middle if normalization.center else np.zeros_like(middle)
     factor = np.where(constant, 0.0, 1.0 / np.where(constant, 1.0, unit))
     return center, factor if shared is None or normalization.features == "none" else _shared_unit(factor, shared)

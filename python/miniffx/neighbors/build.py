@@ -28,7 +28,7 @@ def build(structure: Structure, request: Request, minimum: Capacity | None) -> t
         filled = batch.fitting(capacity)
     assert filled is not None
     environments = environments_from(*filled, capacity, request.kinds(structure.labels))
-    result = environments, np.zeros(len(batch.species), bool)
+    result: tuple[tuple[Environments, ...], Any] = environments, np.zeros(len(batch.species), bool)
     if structure.positions.ndim == 3:
         return result
     return jax.tree.map(lambda leaf: leaf.reshape(leaf.shape[1:]), result)
@@ -77,8 +77,10 @@ class Batch:
     def rows_needed(self) -> np.ndarray:
         """[n_species] the most atoms of each in any structure."""
         n_species = len(self.labels)
-        counts = [np.bincount(s[s >= 0], minlength=n_species) for s in self.species]
-        return np.max(counts, axis=0, initial=0)
+        counts = np.zeros((len(self.species), n_species), int)
+        for row, species in zip(counts, self.species, strict=True):
+            row[:] = np.bincount(species[species >= 0], minlength=n_species)
+        return counts.max(axis=0, initial=0)
 
     def capacity(self) -> Capacity:
         """What holds all of it, in buckets."""

@@ -54,7 +54,7 @@ def rebuild(
             batch = Batch.of(there, request)
         except ValueError:  # numbers that are not finite, a singular cell: nothing can be raised here
             return (np.array(True), *(np.zeros(leaf.shape, leaf.dtype) for leaf in shapes[1:]))
-        filled = batch.fill([np.asarray(c, np.int32)[None] for c in centers], capacity)
+        filled = batch.fill([np.ascontiguousarray(c, np.int32)[None] for c in centers], capacity)
         return tuple(leaf.reshape(leaf.shape[1:]) for leaf in (filled[2], *itertools.chain(*filled[0], *filled[1])))
 
     def call_host(*arrays: Any) -> Any:

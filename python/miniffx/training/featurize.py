@@ -211,8 +211,7 @@ def result_bytes(descriptors: DescriptorSet, groups: list[Group], slopes: Slopes
 def _bytes(descriptors: DescriptorSet, group: Group, slopes: Slopes) -> int:
     """What is kept of one structure of a group."""
     total = 0
-    dtype = group.structures[0].positions.dtype
-    number = np.dtype(dtype).itemsize
+    number = np.dtype(jax.dtypes.canonicalize_dtype(group.structures[0].positions.dtype)).itemsize
     for label, rows, columns in zip(group.labels, group.capacity.rows, group.capacity.columns, strict=True):
         if width := len(descriptors.of(label)):
             total += rows * (4 + number * width)
@@ -230,7 +229,7 @@ def _bytes(descriptors: DescriptorSet, group: Group, slopes: Slopes) -> int:
 
 def _fitting(descriptors: DescriptorSet, group: Group, slopes: Slopes, bound: float) -> tuple[int, int]:
     """How many structures at a time stay below a bound in bytes, at least one, and the bytes that they need."""
-    size = group.at_once
+    size, slopes = group.at_once, None if slopes == "lists" else slopes
     while True:
         batch, neighbors, _ = next(group.parts(size))
         # What is compiled here is what will be called.

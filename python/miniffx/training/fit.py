@@ -19,7 +19,7 @@ from miniffx.training.kalman import Kalman, require_memory
 from miniffx.training.loop import History, Loop
 from miniffx.training.loss import LossWeights
 from miniffx.training.optimizers import NAMES, Optimizer, known
-from miniffx.training.problem import Samples, make_problem
+from miniffx.training.problem import make_problem
 from miniffx.training.session_log import SessionLog
 from miniffx.training.steps import MiniBatches, Recipe
 
@@ -90,7 +90,7 @@ def fit(
             electrostatics leaves of energies, forces and stress (:meth:`Dataset.minus`); its charges stay.
         train: frames to learn from.
         validation: frames to choose the best state by; never learnt from.
-        optimizer: "lbfgs" (whole data set per step), "adam" (mini-batches, learning rate from 5e-3 to 0 along a
+        optimizer: "lbfgs" (whole data set per step), "adam" (mini-batches, learning rate up to 5e-3, then to 0 along a
             cosine), "ekf" (mini-batches, a Kalman filter) or another name of :class:`Optimizer`, an Optimizer, or any
             optax transformation.
         weights: of energies, forces, … in the loss; by default LossWeights(), for a FeatureTable energy=1 alone, for a
@@ -118,7 +118,7 @@ def fit(
             before, which keeps its scaling.
         memory: GiB that descriptors with what forces need may take, of each data set; by default half of what is free.
             Where they need more, a UserWarning says so, neighbour lists are kept in their place, and every step
-            computes descriptors of some frames at a time.
+            computes descriptors of some frames at a time, equal to stored ones but for the last digits.
 
     Returns:
         A FitResult.
@@ -190,10 +190,9 @@ def fit(
             "steps": repr(steps),
             "batch_size": repr(batch_size),
             "seed": repr(seed),
-            "average": repr(average),
+            "average": repr(float(average)),
             "force_fraction": repr(force_fraction),
             "patience": repr(patience),
-            "features": _kept(problem.train),
         },
         log=SessionLog(log, append=resume),
         callback=None if callback is None else lambda entry, best: callback(entry, problem.finish(best)),
@@ -226,11 +225,6 @@ def _with_forces(fraction: float, batch_size: int | None, frames: bool) -> int |
             f"`force_fraction` must be 1 where a step takes the whole set, or looks at no forces, got {fraction}"
         )
     return max(1, round(fraction * batch_size))
-
-
-def _kept(samples: Samples) -> str:
-    """What is kept of the frames: computed in a step, features differ from stored ones in the last digits."""
-    return "stored" if getattr(samples.batches[0], "lists", None) is None else "computed in every step"
 
 
 def _contents(data: Dataset | FeatureTable) -> list[Any]:

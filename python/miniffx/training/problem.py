@@ -226,21 +226,22 @@ def _network_problem(
 
 
 def _features(descriptors: DescriptorSet, name: str, data: Dataset, slopes: Slopes, memory: float | None) -> Features:
-    """Features and what forces need, or lists to compute them from in every step, where these take less than that."""
+    """Features and what forces need, or where that is too much, and more than lists, these to compute it from."""
     frames = [frame.structure for frame in data]
     groups = groups_of(descriptors, frames)
     if slopes is not None:
         needed = result_bytes(descriptors, groups, slopes) / 2**30
         bound = KEPT * free_memory() / 2**30 if memory is None else memory
-        if needed > bound:
-            slopes, lists = "lists", result_bytes(descriptors, groups, "lists") / 2**30
+        lists = result_bytes(descriptors, groups, "lists") / 2**30
+        if bound < needed and lists < needed:
             warnings.warn(
                 f"`{name}`: what forces need takes {needed:.3g} GiB, of {bound:.3g} that it may. Lists are kept in "
                 f"its place ({lists:.3g} GiB), and features are computed anew in every step",
                 stacklevel=2,
             )
-            if lists > (free := free_memory() / 2**30):
-                raise MemoryError(f"`{name}`: features and lists need {lists:.3g} GiB, of which {free:.3g} are free")
+            slopes, needed = "lists", lists
+        if needed > (free := free_memory() / 2**30):
+            raise MemoryError(f"`{name}`: what forces need takes {needed:.3g} GiB, of which {free:.3g} are free")
     return compute(descriptors, frames, slopes, groups=groups)
 
 

@@ -1,4 +1,5 @@
-"""Networks on stored descriptors and Jacobians: energies, forces and stress without touching a neighbour list."""
+"""Networks on stored descriptors and Jacobians, or where these do not fit, on those of stored lists: energies, forces
+and stress."""
 
 from __future__ import annotations
 
