@@ -62,7 +62,8 @@ def read_n2p2(
     >>> import jax, tempfile, miniffx as mff
     >>> ds = mff.descriptors.DescriptorSet([mff.descriptors.G2(0.1, 0.0, cutoff=6.0, species=("Ar", "Ar"))])
     >>> folder = tempfile.mkdtemp()
-    >>> mff.io.write_n2p2(mff.NNPotential.init(jax.random.key(0), ds, hidden=(4,)), folder)
+    >>> model = mff.NNPotential.init(jax.random.key(0), ds, hidden=(4,), activation="tanh")
+    >>> mff.io.write_n2p2(model, folder)
     >>> mff.io.read_n2p2(folder, length_unit="angstrom", energy_unit="ev").networks[0].weights[0].shape
     (1, 4)
     """
