@@ -79,9 +79,9 @@ def fit(
     """Train the networks of a potential on energies, forces and more, those of charges, or an MLP on plain arrays.
 
     Descriptors and their Jacobians are computed once and kept on the device, or, where that is too much, computed anew
-    in every step. A model without scaling gets the one
-    that the training data suggest (:class:`miniffx.models.Scaling`); a model that has one keeps it, so that a
-    trained model, loaded from a file for instance, can be trained on.
+    in every step. A model without scaling gets the one that the training data suggest
+    (:class:`miniffx.models.Scaling`); a model that has one keeps it, so that a trained model, loaded from a file for
+    instance, can be trained on.
 
     Args:
         model: from :meth:`NNPotential.init` or trained before, for a Dataset; a :class:`MLP`, for a FeatureTable. The
@@ -117,8 +117,9 @@ def fit(
         normalization: how data are brought to order one; by default Normalization(). Not for a model that was trained
             before, which keeps its scaling.
         memory: GiB that descriptors with what forces need may take, of each data set; by default half of what is free.
-            Where they need more, a UserWarning says so, neighbour lists are kept in their place, and every step
-            computes descriptors of some frames at a time, equal to stored ones but for the last digits.
+            Where they need more, and more than neighbour lists do, a UserWarning says so, these are kept in their
+            place, and every step computes descriptors of some frames at a time, equal to stored ones but for the last
+            digits.
 
     Returns:
         A FitResult.
@@ -127,7 +128,7 @@ def fit(
         ValueError: empty data, species that the model does not know, missing forces or charges, an unknown optimizer, a
             checkpoint of another fit, or a loss that is no longer finite; then the message names the frame and what
             about it.
-        MemoryError: covariances of "ekf", or neighbour lists, that do not fit into the memory.
+        MemoryError: covariances of "ekf", or what forces need, that do not fit into the memory.
     """
     for name, count in (("steps", steps), ("batch_size", batch_size), ("patience", patience)):
         if count is not None and (not isinstance(count, int) or isinstance(count, bool) or count < 1):
