@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -10,6 +11,11 @@ import jax
 import numpy as np
 
 Array = np.ndarray
+
+# jax.jit for a function of many operations that runs but a few times: compiling is most of what it costs.
+quick_jit = functools.partial(
+    jax.jit, compiler_options={"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+)
 
 
 def tolerance(double: float, single: float) -> float:

@@ -16,7 +16,7 @@ import systems
 from miniffx import Structure
 from miniffx import descriptors as D
 from miniffx import potentials as P
-from oracles import central_difference, tolerance
+from oracles import central_difference, quick_jit, tolerance
 from systems import in_one_shape
 
 SI, O = "Si", "O"
@@ -111,7 +111,7 @@ e_of_batch = jax.jit(jax.vmap(lambda e, s, nl: e(s, nl), in_axes=(None, 0, 0)))
 ef_of_batch = jax.jit(jax.vmap(lambda e, s, nl: mff.energy_and_forces(e)(s, nl), in_axes=(None, 0, 0)))
 
 
-@functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})  # compiling is most of it
+@quick_jit
 def second(energy, structure, nl):
     """Hessian and ∂|F|²/∂parameters."""
     gradient = jax.grad(lambda energy: (mff.forces(energy)(structure, nl) ** 2).sum())(energy)

@@ -18,7 +18,6 @@ from miniffx.descriptors.descriptor import Weighted
 
 D = mff.descriptors
 CUTOFF = 3.4
-jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})  # each of these runs once
 
 
 def own_radial(r):
@@ -59,7 +58,7 @@ SMOOTH = {  # no jump in the derivatives at the cutoff
 
 
 def evaluate(ds, structure):
-    return np.asarray(jit(ds.__call__)(structure, ds.neighbor_list(structure)))
+    return np.asarray(oracles.quick_jit(ds.__call__)(structure, ds.neighbor_list(structure)))
 
 
 # -- the reference kernels ----------------------------------------------------------------------------------------
@@ -92,7 +91,7 @@ def test_values_and_gradients_of_the_reference_kernels(miniff):
         features = ds(structure, nl)
         return jnp.where(structure.species_index == center[:, None], features.T[column], 0)  # [descriptors, atoms]
 
-    @jit
+    @oracles.quick_jit
     def values_and_slopes(structure, nl):
         def sums(positions):
             result = values(dataclasses.replace(structure, positions=positions), nl)
@@ -196,7 +195,7 @@ def slow(d, structure):
 def test_every_descriptor_against_plain_sums():
     structures = [systems.molecule(), systems.two_species(), systems.left_handed()]
     ds = D.DescriptorSet(SMOOTH.values())
-    values_of = jit(ds.__call__)
+    values_of = oracles.quick_jit(ds.__call__)
     for structure, staged in zip(structures, systems.in_one_shape(structures, ds), strict=True):
         values = np.asarray(values_of(*staged))[: structure.n_atoms]
         silicon = np.array(structure.species) == "Si"
@@ -250,12 +249,12 @@ def test_first_and_second_derivatives_against_central_differences():
     structure = systems.molecule()
     total = weighted_sum(D.DescriptorSet(SMOOTH.values()), structure)
     # One column of the Hessian after the other: all at once take longer to compile.
-    both = jit(lambda r, v: jax.jvp(jax.grad(total), (r,), (v,)))
+    both = oracles.quick_jit(lambda r, v: jax.jvp(jax.grad(total), (r,), (v,)))
 
     def gradient(positions):
         return both(jnp.asarray(positions), jnp.zeros_like(structure.positions))[0]
 
-    numeric = oracles.central_difference(jit(total), structure.positions, 1e-5)
+    numeric = oracles.central_difference(oracles.quick_jit(total), structure.positions, 1e-5)
     np.testing.assert_allclose(gradient(structure.positions), numeric, rtol=0, atol=1e-8 * np.abs(numeric).max())
     numeric = oracles.central_difference(gradient, structure.positions, 1e-5)
     shape = structure.positions.shape
@@ -292,13 +291,15 @@ def test_values_and_derivatives_are_finite():
     ]
     ds = D.DescriptorSet(everything)
     assert np.isfinite(evaluate(ds, LONELY["no silicon"])).all()  # without a row for the descriptors
-    alone = jit(jax.value_and_grad(weighted_sum(ds, LONELY["one atom"])))(LONELY["one atom"].positions)  # no column
+    alone = oracles.quick_jit(jax.value_and_grad(weighted_sum(ds, LONELY["one atom"])))(
+        LONELY["one atom"].positions
+    )  # no column
     assert all(np.isfinite(leaf).all() for leaf in alone)
     batch = mff.stack(list(LONELY.values()))
     lists = mff.neighbor_list(batch, CUTOFF, triple_cutoff=CUTOFF)
     factors = jnp.asarray(np.random.default_rng(0).normal(size=ds.n_descriptors))
 
-    @jit
+    @oracles.quick_jit
     def both(structure, nl, direction):
         def total(positions):
             return (ds(dataclasses.replace(structure, positions=positions), nl) @ factors).sum()
@@ -319,8 +320,8 @@ def test_compact_angles_bend_rightly_out_of_a_line(core, angles):
     """The second derivative where θ is exactly 0° or 180°, against differences of the first around it."""
     structure = mff.Structure.create([[0, 0, 0], [0, 0, 1.0], [0, 0, -1.1]], ["Si", "O", "O"])
     total = weighted_sum(D.DescriptorSet([D.CompactWide(-CUTOFF, *angles, CUTOFF, SI_O_O, core)]), structure)
-    numeric = oracles.central_difference(jit(jax.grad(total)), structure.positions, 1e-6)
-    hessian = jit(jax.hessian(total))(structure.positions)
+    numeric = oracles.central_difference(oracles.quick_jit(jax.grad(total)), structure.positions, 1e-6)
+    hessian = oracles.quick_jit(jax.hessian(total))(structure.positions)
     np.testing.assert_allclose(hessian, numeric, rtol=0, atol=1e-4 * np.abs(numeric).max())
 
 
@@ -339,7 +340,7 @@ def test_single_precision():
         cell=jnp.asarray(structure.cell, jnp.float32),
     )
     ds = D.DescriptorSet(SMOOTH.values())
-    values = jit(ds.__call__)(structure, ds.neighbor_list(structure))
+    values = oracles.quick_jit(ds.__call__)(structure, ds.neighbor_list(structure))
     assert values.dtype == jnp.float32
     expected = np.stack([slow(d, structure) for d in SMOOTH.values()], axis=-1)
     np.testing.assert_allclose(values[:4], expected[:4], rtol=2e-4, atol=1e-4)
@@ -365,9 +366,9 @@ def test_parameters_have_gradients():
     structure = systems.molecule()
     ds = D.DescriptorSet([SMOOTH["WeightedG4"], SMOOTH["CompactNarrow"], SMOOTH["G5x"]])
     nl = ds.neighbor_list(structure)
-    slopes = jit(jax.grad(lambda ds: ds(structure, nl).sum()))(ds)
+    slopes = oracles.quick_jit(jax.grad(lambda ds: ds(structure, nl).sum()))(ds)
     flat, unflatten = jax.flatten_util.ravel_pytree(ds)
-    numeric = oracles.central_difference(jit(lambda p: unflatten(p)(structure, nl).sum()), flat, 1e-5)
+    numeric = oracles.central_difference(oracles.quick_jit(lambda p: unflatten(p)(structure, nl).sum()), flat, 1e-5)
     np.testing.assert_allclose(jax.flatten_util.ravel_pytree(slopes)[0], numeric, rtol=1e-6, atol=1e-9)
 
 
@@ -413,7 +414,7 @@ def test_stored_jacobians_cover_the_family():
         def sums(vectors, label=label, environments=environments):
             return ds.features_of_displacements(label, vectors, environments, neighbors.labels, structure).sum(axis=0)
 
-        slopes = jit(jax.jacrev(sums))(stored.vectors[0])  # [features, rows, columns, 3]
+        slopes = oracles.quick_jit(jax.jacrev(sums))(stored.vectors[0])  # [features, rows, columns, 3]
         expected = np.moveaxis(slopes, 0, 1).reshape(stored.jacobian[0].shape)
         np.testing.assert_allclose(stored.jacobian[0], expected, rtol=1e-10, atol=1e-12 * np.abs(expected).max())
 
@@ -430,7 +431,7 @@ def test_models_survive_files(tmp_path):
     assert jax.tree.structure(again) == jax.tree.structure(model)
     structure = systems.molecule()
     nl = model.neighbor_list(structure)
-    energy = jit(lambda model: model(structure, nl))
+    energy = oracles.quick_jit(lambda model: model(structure, nl))
     assert float(energy(again)) == float(energy(model))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -16,15 +15,13 @@ import miniffx as mff
 import systems
 from miniffx import Structure, geometry, mapping
 from miniffx import descriptors as D
-from oracles import angular_sums, each_triple, pairs_of, radial_sums, tolerance
+from oracles import angular_sums, each_triple, pairs_of, quick_jit, radial_sums, tolerance
 from systems import in_one_shape
 
-# These take longer to compile than to run.
-jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-values = jit(lambda ds, structure, nl: ds(structure, nl))
+values = quick_jit(lambda ds, structure, nl: ds(structure, nl))
 
 
-@jit
+@quick_jit
 def values_and_two_derivatives(ds, structure, nl):
     """[n_atoms, n] and the first and second derivatives of all its entries in all positions."""
 
@@ -174,13 +171,13 @@ def test_products_together_are_what_each_is_alone(monkeypatch):
 
     def derivatives(function):
         slope = jax.grad(lambda vectors: (function(vectors) * weights).sum())
-        return jit(lambda vectors: (function(vectors), *jax.jvp(slope, (vectors,), (direction,))))(vectors)
+        return quick_jit(lambda vectors: (function(vectors), *jax.jvp(slope, (vectors,), (direction,))))(vectors)
 
     for found, expected in zip(derivatives(together), derivatives(alone), strict=True):
         scale = np.abs(expected).max()
         assert scale > 0
         assert_allclose(found, expected, rtol=0, atol=tolerance(1e-13, 2e-5) * scale)
-    batch = jit(jax.vmap(together))(jnp.stack([vectors, 0.97 * vectors]))
+    batch = quick_jit(jax.vmap(together))(jnp.stack([vectors, 0.97 * vectors]))
     expected = jnp.stack([alone(vectors), alone(0.97 * vectors)])
     assert_allclose(batch, expected, rtol=0, atol=tolerance(1e-13, 2e-5) * np.abs(expected).max())
 

@@ -14,6 +14,7 @@ import miniffx as mff
 from miniffx.models.scaling import fit_scaling
 from miniffx.training import stored
 from miniffx.training.featurize import compute
+from oracles import quick_jit
 
 D = mff.descriptors
 CUTOFF = 4.0
@@ -81,7 +82,7 @@ def moment(vectors, order, rank):
 
 
 def test_values_are_contractions_of_moments(structure, descriptors):
-    values = np.asarray(jax.jit(descriptors)(structure, descriptors.neighbor_list(structure)))
+    values = np.asarray(quick_jit(descriptors)(structure, descriptors.neighbor_list(structure)))
     i, j, _, vectors = mff.neighbors.pairs(structure.positions, structure.cell, structure.pbc, CUTOFF)
     labels = np.array(structure.species)
     for atom, label in enumerate(structure.species):
@@ -97,7 +98,7 @@ def test_values_are_contractions_of_moments(structure, descriptors):
 def test_two_moments_make_legendre_polynomials(structure):
     """Σ_jk R(r_ij) R(r_ik) P_l(cos θ), times 2/3 for l = 2, 2/5 for l = 3 and 8/35 for l = 4."""
     ds = D.DescriptorSet(D.MomentInvariant((l, l), (1, 2), CUTOFF, ("O", "H", "H")) for l in (1, 2, 3, 4))
-    values = jax.jit(ds)(structure, ds.neighbor_list(structure))[0]
+    values = quick_jit(ds)(structure, ds.neighbor_list(structure))[0]
     i, j, _, vectors = mff.neighbors.pairs(structure.positions, structure.cell, structure.pbc, CUTOFF)
     near = vectors[(i == 0) & (np.array(structure.species)[j] == "H")]
     r = np.linalg.norm(near, axis=1)
@@ -115,7 +116,7 @@ def test_rotations_change_nothing(structure, descriptors):
     turned = mff.Structure.create(
         np.asarray(structure.positions) @ rotation, structure.species, cell=np.asarray(structure.cell) @ rotation
     )
-    before, after = (np.asarray(jax.jit(descriptors)(s, descriptors.neighbor_list(s))) for s in (structure, turned))
+    before, after = (np.asarray(quick_jit(descriptors)(s, descriptors.neighbor_list(s))) for s in (structure, turned))
     assert_allclose(after, before, atol=1e-4 if before.dtype == np.float32 else 1e-11)
 
 
@@ -134,18 +135,18 @@ def scaled_model(descriptors):
 def test_training_predicts_what_the_model_does(frame, descriptors):
     """Forces and stress through moments of pairs are those of the energy."""
     model = scaled_model(descriptors)
-    energy, forces, stress = jax.jit(mff.energy_forces_stress(model))(
+    energy, forces, stress = quick_jit(mff.energy_forces_stress(model))(
         frame.structure, model.descriptors.neighbor_list(frame.structure)
     )
     frame = dataclasses.replace(frame, stress=np.zeros((3, 3)))
     features = compute(descriptors, [frame.structure], "pairs")
     (batch,) = stored.make_batches(model, mff.Dataset([frame]), features, ("energy", "force", "stress"))
     assert all(f.jacobian is None and f.pairs is not None for f in batch.species.values())
-    energies, _, found, virial = jax.jit(stored.predict)(model, batch)
+    energies, _, found, virial = quick_jit(stored.predict)(model, batch)
     assert_allclose(energies[0], energy, rtol=1e-12)
     assert_allclose(found[0, :8], forces, atol=1e-11)
     assert_allclose(virial[0], stress, atol=1e-13)
-    without = jax.jit(stored.predict)(model, batch.without_forces())
+    without = quick_jit(stored.predict)(model, batch.without_forces())
     assert_allclose(without[0][0], energy, rtol=1e-12)
 
 
@@ -160,8 +161,8 @@ def test_jacobians_are_derivatives(frame, descriptors):
                 label, vectors, environments, neighbors.labels, frame.structure
             ).sum(axis=0)
 
-        expected = np.moveaxis(jax.jit(jax.jacrev(sums))(vectors), 0, 1)
-        found = jax.jit(descriptors.jacobian, static_argnums=(0, 3))(
+        expected = np.moveaxis(quick_jit(jax.jacrev(sums))(vectors), 0, 1)
+        found = quick_jit(descriptors.jacobian, static_argnums=(0, 3))(
             label, vectors, environments, neighbors.labels, frame.structure
         )
         assert_allclose(found, expected, atol=1e-11)
@@ -213,4 +214,4 @@ def test_what_is_wrong_is_named():
 def test_missing_neighbors_leave_zero():
     ds = D.DescriptorSet([D.MomentInvariant((1, 1), (1, 1), CUTOFF, ("O", "He", "H"))])
     alone = mff.Structure.create([[0, 0, 0], [0, 0, 1.0]], ["O", "H"])
-    assert jax.jit(ds)(alone, ds.neighbor_list(alone)).tolist() == [[0.0], [0.0]]
+    assert quick_jit(ds)(alone, ds.neighbor_list(alone)).tolist() == [[0.0], [0.0]]

@@ -13,17 +13,17 @@ import pytest
 from ase import units
 
 import miniffx as mff
+import oracles
 import systems
 from miniffx.descriptors import cutoffs
 from miniffx.io.n2p2 import settings, symmetry_functions
 from miniffx.io.n2p2.units import Units
 
 D = mff.descriptors
-jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})  # each of these runs once
 
 # Potentials with the same functions share this program.
-features = jit(lambda ds, structure, nl: ds(structure, nl), static_argnums=0)
-energy_and_forces = jit(lambda model, structure, nl: mff.energy_and_forces(model)(structure, nl))
+features = oracles.quick_jit(lambda ds, structure, nl: ds(structure, nl), static_argnums=0)
+energy_and_forces = oracles.quick_jit(lambda model, structure, nl: mff.energy_and_forces(model)(structure, nl))
 
 PUBLISHED = {"H2O_RPBE-D3": ("bohr", "hartree"), "Cu2S_PBE": ("angstrom", "ev")}
 
@@ -130,7 +130,7 @@ def test_values_of_n2p2(name):
         descriptors.append(function.descriptor(labels, 2, 0.0, Units.named("angstrom", "ev")))
     structure = mff.Structure.create(positions, elements)
     ds = D.DescriptorSet(descriptors)
-    values = jit(ds.__call__)(structure, ds.neighbor_list(structure))[0]
+    values = oracles.quick_jit(ds.__call__)(structure, ds.neighbor_list(structure))[0]
     # The values of the second cluster have 15 digits. Those of the first and the last have 17, and those tests ask
     # for 1000 ε, which the smallest of them, 3e-5, makes 1e-8 of it.
     np.testing.assert_allclose(values, list(lines.values()), rtol=2e-12, atol=1e-15)
@@ -265,7 +265,7 @@ def made(tmp_path):
 
 
 def atomic(model, structure):
-    return np.asarray(jit(model.atomic)(structure, model.neighbor_list(structure)))
+    return np.asarray(oracles.quick_jit(model.atomic)(structure, model.neighbor_list(structure)))
 
 
 def check(potential, expected, structure, model=None):

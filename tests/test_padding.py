@@ -14,7 +14,7 @@ import miniffx as mff
 import systems
 from miniffx import mapping
 from miniffx.neighbors import Capacity, Environments, TripleSlots
-from oracles import pair_energies, tolerance, triple_energies
+from oracles import pair_energies, quick_jit, tolerance, triple_energies
 
 CUTOFF = 2.0
 
@@ -67,7 +67,7 @@ def garbage():
 
 def with_derivatives(function):
     """value, first and second derivatives of a function of one array, in one compiled program."""
-    return jax.jit(lambda x: (function(x), jax.jacrev(function)(x), jax.jacfwd(jax.jacrev(function))(x)))
+    return quick_jit(lambda x: (function(x), jax.jacrev(function)(x), jax.jacfwd(jax.jacrev(function))(x)))
 
 
 @pytest.mark.float32_too
@@ -220,7 +220,7 @@ def expected_energies(structure):
     return pairs + triples
 
 
-@jax.jit
+@quick_jit
 def derivatives(energy, structure, nl):
     """Energies of atoms, forces, Hessian, and the gradient of |F|²."""
 

@@ -29,6 +29,18 @@ def value(structure, cutoff=3.3):
     return 0.5 * (np.exp(-r) * (cutoff - r) ** 2).sum()
 
 
+def test_what_is_printed_is_short():
+    """Arrays show their type and shape."""
+    structure = Structure.create(np.zeros((200, 3), np.float32), ["O"] * 200)
+    form = "float32[200,3], species_index=int32[200], cell=float32[3,3], charges=None, labels=('O',)"
+    assert f"Structure(positions={form}" in repr(structure)
+    assert "energy=1.5, forces=float64[200,3]" in repr(mff.Frame(structure, 1.5, np.ones((200, 3))))
+    printed = []
+    jax.vmap(lambda s: printed.append(repr(s)))(mff.stack([structure] * 2))
+    assert "cell=float32[3,3]" in printed[0]
+    assert repr(mff.potentials.OnSite(energy=jnp.asarray(0.5), species="O")) == "OnSite(energy=0.5, species='O')"
+
+
 # -- create ----------------------------------------------------------------------------------------
 
 

@@ -22,7 +22,29 @@ def pytree(cls: type[T]) -> type[T]:
 
     Equality and hash are those of the object, since arrays have neither: so ``jax.jit(energy)`` works.
     """
+    if "__repr__" not in cls.__dict__:
+        cls.__repr__ = brief_repr  # type: ignore[method-assign]
     return jax.tree_util.register_dataclass(dataclasses.dataclass(frozen=True, eq=False)(cls))
+
+
+def brief_repr(instance: Any) -> str:
+    """What a dataclass says of itself, with the types and shapes of arrays in place of their numbers."""
+    shown = [field.name for field in dataclasses.fields(instance) if field.repr]
+    return f"{type(instance).__name__}({', '.join(f'{name}={_brief(getattr(instance, name))}' for name in shown)})"
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, np.ndarray | jax.Array):
+        if value.ndim == 0 and not isinstance(value, jax.core.Tracer):
+            return str(value)
+        return f"{value.dtype}[{','.join(map(str, value.shape))}]"
+    if type(value) is tuple:
+        return f"({', '.join(map(_brief, value))}{',' * (len(value) == 1)})"
+    if type(value) is list:
+        return f"[{', '.join(map(_brief, value))}]"
+    if type(value) is dict:
+        return f"{{{', '.join(f'{key!r}: {_brief(item)}' for key, item in value.items())}}}"
+    return repr(value)
 
 
 def host(array: Any) -> jax.Array:

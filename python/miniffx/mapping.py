@@ -242,7 +242,7 @@ def _some_rows_at_a_time(function: Callable[[Any], Array], tree: Any, size: int)
     Derivatives compute each part again. What they sum over all parts, the forces on all atoms, bounds their number.
     """
     rows = jax.tree.leaves(tree)[0].shape[0]
-    count = min(MOST_PARTS, rows, round(size / _at_once()))
+    count = min(MOST_PARTS, rows, -(-size // _at_once()))
     if count <= 1:
         return function(tree)
     return jax.lax.map(jax.checkpoint(function), _split_rows(tree, rows, count)).reshape(-1)[:rows]

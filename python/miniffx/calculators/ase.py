@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from ase.calculators.calculator import CalculationFailed, Calculator, PropertyNotImplementedError, all_changes
 
@@ -85,7 +86,10 @@ class ASECalculator(Calculator):
             raise ValueError(
                 f"`needs` must say which pairs and triples a plain function reads, got None for {energy!r}"
             )
-        self.energy: EnergyFunction = jax.tree_util.Partial(energy) if jax.tree_util.all_leaves([energy]) else energy
+        # Parameters go to the device once.
+        self.energy: EnergyFunction = jax.device_put(
+            jax.tree_util.Partial(energy) if jax.tree_util.all_leaves([energy]) else energy
+        )
         self.needs: Needs = energy.needs if needs is None else needs
         self.skin = _checks.non_negative("skin", skin)
         self.dtype = _float_dtype(dtype)
@@ -117,8 +121,7 @@ class ASECalculator(Calculator):
 
         What changed is seen here, whatever `system_changes` says.
         """
-        super().calculate(atoms, properties, system_changes)
-        current: Any = self.atoms  # ASE's copy
+        current: Any = self.atoms if atoms is None else atoms
         self.results = {}
         state, self._last = self._follow(current), None  # nothing to go on from where this fails
         neighbors = state.neighbors
@@ -126,19 +129,20 @@ class ASECalculator(Calculator):
         if self.skin == 0 or not neighbors.serves(state.padded):
             neighbors = _update(neighbors, state.padded)
         values = _evaluate(self.energy, state.padded, neighbors)
-        energy, forces, stress, overflow = jax.device_get((*values, neighbors.overflow))
-        if overflow:
+        super().calculate(atoms, properties, system_changes)  # copies the atoms, meanwhile
+        if neighbors is not state.neighbors and neighbors.overflow:
             state = self._fit(state.structure, state.seen)
             neighbors = state.neighbors
-            energy, forces, stress = jax.device_get(_evaluate(self.energy, state.padded, neighbors))
+            values = _evaluate(self.energy, state.padded, neighbors)
         self._last = state._replace(neighbors=neighbors)
 
-        forces = np.asarray(forces, dtype=np.float64)[: len(current)]
-        if not (math.isfinite(energy) and np.isfinite(forces).all()):
+        numbers = np.array(values, dtype=np.float64)
+        energy, stress, forces = float(numbers[0, 0]), numbers[1:4], numbers[4 : 4 + len(current)]
+        if not np.isfinite(forces).all() or not math.isfinite(energy):
             raise CalculationFailed(f"energy and forces must be finite, got an energy of {energy} eV")
-        results = {"energy": float(energy), "free_energy": float(energy), "forces": forces}
+        results = {"energy": energy, "free_energy": energy, "forces": forces}
         if _encloses_a_volume(state.seen[2]):
-            results["stress"] = np.asarray(stress, dtype=np.float64).flat[VOIGT]
+            results["stress"] = stress.flat[VOIGT]
         if "energies" in properties and hasattr(self.energy, "atomic"):
             try:
                 energies = _atomic(self.energy, state.padded, neighbors)
@@ -202,9 +206,10 @@ def _update(neighbors: NeighborList, structure: Structure) -> NeighborList:
 
 
 @jax.jit
-def _evaluate(energy: EnergyFunction, structure: Structure, neighbors: NeighborList) -> tuple[Array, Array, Array]:
-    """E, F, σ; σ is NaN without a volume."""
-    return energy_forces_stress(energy)(structure, neighbors)
+def _evaluate(energy: EnergyFunction, structure: Structure, neighbors: NeighborList) -> Array:
+    """[1 + 3 + n_atoms, 3] E (three times), σ (NaN without a volume), F: one array, for each costs a transfer."""
+    e, forces, stress = energy_forces_stress(energy)(structure, neighbors)
+    return jnp.concatenate([jnp.full((1, 3), e), stress, forces])
 
 
 @jax.jit

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from miniffx import _checks
-from miniffx._pytree import host
+from miniffx._pytree import brief_repr, host
 from miniffx.io.files import replacing
 from miniffx.structure import Structure, host_structure_from_ase
 
@@ -43,6 +43,8 @@ class Frame:
     stress: np.ndarray | None = None
     partial_energies: np.ndarray | None = None
     weight: float = 1.0
+
+    __repr__ = brief_repr
 
     def __post_init__(self) -> None:
         if not np.isfinite(self.energy):

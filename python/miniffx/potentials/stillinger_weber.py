@@ -56,7 +56,9 @@ class StillingerWeberPair(Energy):
     def formula(self, r: Array) -> Array:
         """E(r) in eV for r < a σ."""
         x = r / self.sigma
-        return self.epsilon * self.A * (self.B * x**-self.p - x**-self.q) * screen(x, self.a, 1)
+        log_x = jnp.log(x)  # powers of exponents that may be parameters XLA takes number by number, exponentials not
+        powers = self.B * jnp.exp(-self.p * log_x) - jnp.exp(-self.q * log_x)
+        return self.epsilon * self.A * powers * screen(x, self.a, 1)
 
     def rows(self, structure: Structure, neighbors: NeighborList) -> tuple[mapping.Pairs, ...]:
         """Energies of atoms, species by species."""

@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from miniffx import _checks, geometry, mapping
-from miniffx._pytree import pytree
+from miniffx._pytree import brief_repr, pytree
 from miniffx.descriptors import DescriptorSet
 from miniffx.descriptors.harmonics import COUNT
 from miniffx.descriptors.tensor_moments import MomentPairs, Moments
@@ -66,6 +66,8 @@ class FeatureBatch:
     species: dict[str, SpeciesFeatures]
     lists: tuple[Structure, NeighborList] | None = None
 
+    __repr__ = brief_repr
+
 
 @dataclass(frozen=True)
 class Features:
@@ -80,6 +82,10 @@ class Features:
     batches: tuple[FeatureBatch, ...]
     sizes: tuple[int, ...]
     n_descriptors: int
+
+    def __repr__(self) -> str:
+        labels = ", ".join(sorted({label for batch in self.batches for label in batch.species}))
+        return f"Features({len(self)} structures, {sum(self.sizes)} atoms, {labels}; {self.n_descriptors} descriptors)"
 
     def __len__(self) -> int:
         return len(self.sizes)
