@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import runpy
 import sys
 from pathlib import Path
@@ -295,6 +296,38 @@ def test_errors_leave_a_calculator_that_works():
     atoms.positions[:] = good
     atoms.get_potential_energy()
     assert_right(atoms)
+
+
+def test_extrapolation_is_told_once_and_again_where_it_gets_worse():
+    """Models that know the range of their descriptors are asked; of a sum, a committee, alike."""
+    ds = mff.descriptors.DescriptorSet([mff.descriptors.G2(eta=0.5, r_shift=2.0, cutoff=4.0, species=("Si", "Si"))])
+    model = mff.NNPotential.init(jax.random.key(0), ds, hidden=(2,))
+    structure = mff.Structure.from_ase(silicon(scale=0.02))
+    known = mff.models.Histograms.of({"Si": np.asarray(ds(structure, ds.neighbor_list(structure)))})
+    model = dataclasses.replace(model, histograms=known)
+    for energy in (model, mff.Committee.of([model, model]) + pairs):
+        atoms = silicon(scale=0.02)
+        atoms.calc = ASECalculator(energy)
+        atoms.get_forces()
+        atoms.set_cell(0.96 * atoms.cell, scale_atoms=True)
+        with pytest.warns(mff.models.ExtrapolationWarning, match=r"atom \d: G2 .* outside of"):
+            atoms.get_forces()
+        atoms.rattle(1e-3, seed=1)
+        atoms.get_forces()
+        atoms.set_cell(0.8 * atoms.cell, scale_atoms=True)
+        with pytest.warns(mff.models.ExtrapolationWarning):
+            atoms.get_forces()
+        atoms.set_cell(1.2 * atoms.cell, scale_atoms=True)
+        atoms.get_forces()
+
+
+def test_what_was_pickled_in_another_precision_is_refused():
+    calculator = ASECalculator(pairs)
+    state = calculator.__dict__ | {"dtype": np.dtype(np.float16)}
+    with pytest.raises(ValueError, match="`dtype` must be 'float32', or 'float64' with JAX's x64 mode on"):
+        copy.copy(calculator).__setstate__(state)
+    with pytest.raises(ValueError, match=r"`dtype` must be 'float32', or .* got 'foo'"):
+        ASECalculator(pairs, dtype="foo")
 
 
 def test_energies_of_every_kind(tmp_path):

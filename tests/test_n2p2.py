@@ -300,6 +300,11 @@ SCALINGS = {
         a + (b - a) * (g - t[:, MEAN]) / (t[:, MAX] - t[:, MIN])
     ),
     "scale_symmetry_functions_sigma": lambda g, t, a, b: a + (b - a) * (g - t[:, MEAN]) / t[:, SIGMA],
+    # As n2p2: where another keyword stands too, sigma is not looked at.
+    "scale_symmetry_functions_sigma\nscale_symmetry_functions": lambda g, t, a, b: (
+        a + (b - a) * (g - t[:, MIN]) / (t[:, MAX] - t[:, MIN])
+    ),
+    "scale_symmetry_functions_sigma\ncenter_symmetry_functions": lambda g, t, a, b: g - t[:, MEAN],
 }
 
 
@@ -606,7 +611,6 @@ LAST = len((INPUT + FUNCTIONS).splitlines()) + 1  # the line of the first keywor
         ("symfunction_short Si 2 O x 0.0 3.3", "must have a number as value 4, got 'x'"),
         ("symfunction_short Si 2 O 0.1 0.0 -3.3", "cannot be used: `cutoff` must be positive"),
         ("symfunction_short Si 20 O 0.0 3.3 p5", "must have a subtype p1 to p4, p1a to p4a or e, got 'p5'"),
-        ("scale_symmetry_functions\nscale_symmetry_functions_sigma", "must not come with `scale_symmetry_functions`"),
         ("scale_symmetry_functions\nscale_max_short -1", "`scale_max_short` must be greater"),
         ("mean_energy 1.0", "`mean_energy` must come with all of mean_energy, conv_energy, conv_length"),
         ("mean_energy 1\nconv_energy 0\nconv_length 1", "`conv_energy` must be positive, got 0"),
@@ -709,6 +713,46 @@ def test_units_must_be_given(made, tmp_path):
     mff.io.write_n2p2(trained(), tmp_path / "out", "bohr", "hartree")
     with pytest.raises(ValueError, match=r"must be those that .* was written in"):
         mff.io.read_n2p2(tmp_path / "out", "angstrom", "ev")
+
+
+def test_comments_may_hold_anything(made):
+    potential = made()
+    expected = atomic(potential.read(), systems.molecule())
+    path = potential.folder / "input.nn"
+    text = path.read_text()
+    comment = "# J\xf6rg, 5 \xc5 \x0c symfunction_short Si 2 O 0.1 0.0 3.3 \x0b \x85 nonsense\r\n"
+    for data in ((comment + text).encode("latin-1"), (comment + text).encode(), (text + comment).encode("utf-8-sig")):
+        path.write_bytes(data)
+        np.testing.assert_array_equal(atomic(potential.read(), systems.molecule()), expected)
+
+
+def test_ranges_are_read_and_written(made, tmp_path):
+    """They are what extrapolation is told by; how features are distributed in between is not in the files."""
+    potential = made(extra="scale_symmetry_functions_sigma\n")
+    model = potential.read()
+    for low, high, density, table in zip(
+        model.histograms.low, model.histograms.high, model.histograms.density, potential.table.values(), strict=True
+    ):
+        np.testing.assert_array_equal(low, table[:, MIN])
+        np.testing.assert_array_equal(high, table[:, MAX])
+        assert (np.asarray(density) == 1).all()
+    structure = systems.molecule()
+    with pytest.warns(mff.models.ExtrapolationWarning):
+        found = model.extrapolations(structure, model.neighbor_list(structure))
+    values = features(model.descriptors, structure, model.descriptors.neighbor_list(structure))
+    outside = 0
+    for label, table in potential.table.items():
+        g = np.asarray(values)[np.array(structure.species) == label][:, : len(table)]
+        outside += ((g < table[:, MIN]) | (g > table[:, MAX])).sum()
+    assert len(found) == outside > 0
+    mff.io.write_n2p2(model, tmp_path / "new" / "out")
+    again = mff.io.read_n2p2(tmp_path / "new" / "out").histograms
+    for a, b in zip(jax.tree.leaves(again), jax.tree.leaves(model.histograms), strict=True):
+        np.testing.assert_array_equal(a, b)
+    mff.io.write_n2p2(dataclasses.replace(model, histograms=None), tmp_path / "unknown")
+    assert mff.io.read_n2p2(tmp_path / "unknown").histograms is None
+    with pytest.raises(ValueError, match="`folder` must be a folder or a new one"):
+        mff.io.write_n2p2(model, tmp_path / "unknown" / "input.nn" / "below")
 
 
 @pytest.mark.float32_too

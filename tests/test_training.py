@@ -15,6 +15,7 @@ from jax.flatten_util import ravel_pytree
 
 import miniffx as mff
 import oracles
+import systems
 from miniffx.models.scaling import fit_scaling
 from miniffx.training import batching, stored
 from miniffx.training.loss import Sums, add_sums
@@ -406,3 +407,14 @@ def test_errors_print_as_a_table(data, model):
     assert "12.30" in text
     assert "456.0" in text
     assert "12 frames" in text
+
+
+def test_what_cannot_be_featurized_is_named():
+    ds = D.DescriptorSet([D.G2(eta=0.1, r_shift=0.0, cutoff=3.0, species=("Si", "Si"))])
+    for what, message in (
+        (systems.silicon(), "must be several Structures or frames, got Structure"),
+        (None, "must be several Structures or frames, got NoneType"),
+        ([systems.silicon(), 3], "must be Structures or frames, got int at index 1"),
+    ):
+        with pytest.raises(ValueError, match=f"`structures` {message}"):
+            mff.featurize(ds, what)

@@ -46,6 +46,11 @@ def real(name: str, value: float) -> float:
     return number
 
 
+def is_whole(value: Any) -> bool:
+    """Whether `value` is a whole number, NumPy's included; True and False are none."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
 def labels(name: str, value: Any, count: int) -> tuple[str, ...]:
     """`value` as a tuple of `count` species labels."""
     if count == 1 and isinstance(value, str):

@@ -105,7 +105,7 @@ def relax(
     pressure, skin = _checks.real("pressure", pressure), _checks.non_negative("skin", skin)
     if optimizer not in ("lbfgs", "fire"):
         raise ValueError(f"`optimizer` must be 'lbfgs' or 'fire', got {optimizer!r}")
-    if not isinstance(steps, int) or steps < 0:
+    if not _checks.is_whole(steps) or steps < 0:
         raise ValueError(f"`steps` must be a whole number, 0 or more, got {steps!r}")
     if not hasattr(energy, "neighbor_list"):
         raise ValueError(f"`energy` must have a `neighbor_list`, as potentials and models do, got {energy!r}")

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import math
 import os
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,12 +19,15 @@ from miniffx import _checks
 from miniffx._pytree import host
 from miniffx.derivatives import EnergyFunction, energy_forces_stress
 from miniffx.io import load_model
+from miniffx.models import ExtrapolationWarning, NNPotential
+from miniffx.models.nn_potential import extrapolation_report, find_extrapolations
 from miniffx.neighbors import Array, Buckets, Capacity, Needs, NeighborList
 from miniffx.structure import Structure, host_structure_from_ase
 
 if TYPE_CHECKING:
     import ase
 
+NOTICED = 0.1  # Å, of any coordinate since models were last asked whether they extrapolate
 VOIGT = [0, 4, 8, 5, 2, 1]  # xx, yy, zz, yz, xz, xy of a flattened matrix
 
 
@@ -39,10 +43,15 @@ class ASECalculator(Calculator):
     :class:`miniffx.Buckets`, so that many sizes share a few programs. Calculators with energies of the same form
     share theirs.
 
+    Trained models among the energy's terms know how far their descriptors went in training: an ExtrapolationWarning
+    names the atom and the descriptor that is farthest out, the first time and whenever it is twice as far out as
+    ever before. They are asked for new structures, and where an atom or a lattice vector has moved by 0.1 Å since.
+
     Args:
         energy: a potential, a model, a model's file (:func:`miniffx.load`), or any function
             ``energy(structure, neighbors)``.
-        skin: of the neighbour list in Å. 0 searches at every step, which costs little on a CPU; see the note.
+        skin: of the neighbour list in Å. 0 searches at every step, which for a cheap potential takes about as long as a
+            third of its forces (`benchmarks/calculators.py`).
         dtype: "float32" or "float64", what everything is computed in. By default what JAX has when the calculator is
             made: double precision only where its x64 mode is on (``jax.config.update("jax_enable_x64", True)``).
             Results come in double precision either way, with the digits that were computed.
@@ -97,6 +106,18 @@ class ASECalculator(Calculator):
         self._last: _State | None = None
         self._first: tuple[bytes, ...] | None = None  # the composition that is not padded
         self._capacity: Capacity | None = None  # of its lists
+        self._models = [
+            node
+            for node in jax.tree.leaves(self.energy, is_leaf=lambda node: isinstance(node, NNPotential))
+            if isinstance(node, NNPotential) and node.histograms is not None
+        ]
+        self._asked: tuple[tuple[bytes, ...], np.ndarray] | None = None  # the structure that they were asked about
+        self._farthest = 0.0  # out of the range of a descriptor, in units of the range
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """What was pickled where JAX had double precision is no use where it has not: ValueError."""
+        _float_dtype(state["dtype"])
+        self.__dict__.update(state)
 
     def set(self, **parameters: Any) -> dict[str, Any]:
         """Nothing can be changed later: raises ValueError. Make another calculator; compiled programs are shared."""
@@ -150,6 +171,21 @@ class ASECalculator(Calculator):
                 raise PropertyNotImplementedError(str(error)) from error
             results["energies"] = np.asarray(energies, dtype=np.float64)[: len(current)]
         self.results = results
+        if self._models:
+            self._warn_of_extrapolation(state, neighbors)
+
+    def _warn_of_extrapolation(self, state: _State, neighbors: NeighborList) -> None:
+        composition = state.seen[:2]
+        places = np.concatenate([np.asarray(state.padded.cell), np.asarray(state.padded.positions)])
+        known, before = self._asked or ((), places)
+        if composition == known and np.abs(places - before).max() < NOTICED:
+            return
+        self._asked = (composition, places)
+        found = [item for model in self._models for item in find_extrapolations(model, state.padded, neighbors)]
+        found.sort(key=lambda item: -item.excess)
+        if found and found[0].excess > 2 * self._farthest:
+            self._farthest = found[0].excess
+            warnings.warn("\n".join(extrapolation_report(found)), ExtrapolationWarning, stacklevel=4)
 
     def _follow(self, atoms: ase.Atoms) -> _State:
         """The structure of these atoms with a list that the program updates: the last one where it is for them."""
@@ -225,7 +261,10 @@ def _encloses_a_volume(cell: bytes) -> bool:
 
 def _float_dtype(dtype: Any) -> np.dtype[Any]:
     """`dtype` as JAX has it; ValueError where it would have another."""
-    wanted = np.dtype(np.float64 if dtype is None else dtype)
+    try:
+        wanted = np.dtype(np.float64 if dtype is None else dtype)
+    except TypeError:
+        raise ValueError(f"`dtype` must be 'float32', or 'float64' with JAX's x64 mode on, got {dtype!r}") from None
     available = np.dtype(jax.dtypes.canonicalize_dtype(wanted))
     if wanted not in (np.float32, np.float64) or (dtype is not None and available != wanted):
         raise ValueError(f"`dtype` must be 'float32', or 'float64' with JAX's x64 mode on, got {dtype!r}")

@@ -163,7 +163,8 @@ def from_jax_md(
 
     Raises:
         ImportError: without jax-md.
-        ValueError: a cutoff that is not positive; when called, axes that do not fit the box: all periodic, or none.
+        ValueError: a cutoff that is not positive, a box without a volume; when called, axes that do not fit the box:
+            all periodic, or none.
 
     >>> import miniffx as mff
     >>> from jax_md import energy, space
@@ -177,6 +178,8 @@ def from_jax_md(
     """
     _import()
     matrix = None if box is None else _matrix(box, jnp.result_type(float))
+    if matrix is not None and (matrix.shape != (3, 3) or not abs(np.linalg.det(np.asarray(matrix))) > 0):
+        raise ValueError(f"`box` must be an edge, three edges or three vectors that span a volume, got {box}")
     return JaxMDEnergy(matrix, energy_fn, _checks.positive("cutoff", cutoff), format)
 
 

@@ -55,7 +55,7 @@ class MomentInvariant(Descriptor):
         object.__setattr__(self, "orders", tuple(self.orders))
         if self.ranks not in CONTRACTIONS:
             raise ValueError(f"`ranks` must be one of {', '.join(map(str, CONTRACTIONS))}, got {self.ranks}")
-        whole = all(isinstance(n, int) and n >= 1 for n in self.orders)
+        whole = all(_checks.is_whole(n) and n >= 1 for n in self.orders)
         if not whole or len(self.orders) != len(self.ranks):
             raise ValueError(f"`orders` must be {len(self.ranks)} whole numbers from 1, got {self.orders}")
         object.__setattr__(self, "species", _checks.labels("species", self.species, 1 + len(self.ranks)))

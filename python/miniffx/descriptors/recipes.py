@@ -57,12 +57,14 @@ def behler_set(
     kinds = {"G4": G4, "G5": G5}
     if angular is not None and angular not in kinds:
         raise ValueError(f"`angular` must be 'G4', 'G5' or None, got {angular!r}")
-    if not isinstance(n_radial, int) or n_radial < 1:
+    if not _checks.is_whole(n_radial) or n_radial < 1:
         raise ValueError(f"`n_radial` must be a positive integer, got {n_radial!r}")
     structures, labels = _structures(dataset)
     cutoff = _checks.positive("cutoff", cutoff)
     shortest = shortest_distances(structures, cutoff).values()
     near = [distance for distance in shortest if distance < 0.5 * cutoff]
+    if min(shortest) == np.inf:
+        raise ValueError(f"`cutoff` must reach at least one neighbour in the data, got {cutoff} Å")
     if not near:
         raise ValueError(
             f"`cutoff` must be more than twice the shortest distance in the data, {min(shortest):.3g} Å, got {cutoff} Å"

@@ -90,7 +90,7 @@ def select(
     max_correlation = _checks.positive("max_correlation", max_correlation)
     if max_correlation > 1:
         raise ValueError(f"`max_correlation` must be at most 1, got {max_correlation}")
-    if n is not None and (not isinstance(n, int) or n < 1):
+    if n is not None and (not _checks.is_whole(n) or n < 1):
         raise ValueError(f"`n` must be a positive integer or None, got {n!r}")
     reasons: dict[str, dict[int, str]] = {}
     kept: dict[str, np.ndarray] = {}

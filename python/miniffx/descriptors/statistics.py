@@ -79,7 +79,7 @@ def statistics(descriptors: DescriptorSet, features: Any, bins: int = 20) -> Sta
     Ar: 1 descriptors of 4 atoms              mean        std        min        max  histogram
     G2 Ar-Ar eta=0.1 r_shift=0 cutoff=6      0.105      0.035       0.07       0.14  █  █
     """
-    if not isinstance(bins, int) or bins < 1:
+    if not _checks.is_whole(bins) or bins < 1:
         raise ValueError(f"`bins` must be a positive integer, got {bins!r}")
     result = {}
     for label, values in per_species(descriptors, features).items():

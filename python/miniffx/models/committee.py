@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from miniffx import mapping
+from miniffx import _checks, mapping
 from miniffx._pytree import pytree
 from miniffx.derivatives import energy_and_forces
 from miniffx.descriptors import DescriptorSet
@@ -62,7 +62,7 @@ class Committee(Energy):
             members: how many, two at least.
             network: `hidden`, `activation` and `bias` as in :meth:`NNPotential.init`.
         """
-        if not isinstance(members, int) or members < 2:
+        if not _checks.is_whole(members) or members < 2:
             raise ValueError(f"`members` must be a whole number of at least 2, got {members!r}")
         return cls.of([NNPotential.init(k, descriptors, **network) for k in jax.random.split(key, members)])
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 
+from miniffx import _checks
 from miniffx._pytree import pytree, static
 from miniffx.neighbors import Array
 
@@ -84,7 +85,7 @@ class MLP:
         (5,)
         """
         widths = [n_inputs, *hidden, 1]
-        if any(not isinstance(width, int) or width < 1 for width in widths):
+        if any(not _checks.is_whole(width) or width < 1 for width in widths):
             raise ValueError(f"`n_inputs` and `hidden` must be positive integers, got {n_inputs} and {tuple(hidden)}")
         flags = (bias,) * (len(widths) - 1) if isinstance(bias, bool) else tuple(bias)
         if len(flags) != len(widths) - 1 or not all(isinstance(flag, bool) for flag in flags):

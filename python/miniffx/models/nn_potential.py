@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -167,27 +168,9 @@ class NNPotential(Energy):
             structure: to be looked at.
             neighbors: its list, by default made for it.
         """
-        histograms = self._histograms()
         neighbors = self.neighbor_list(structure) if neighbors is None else neighbors
         self._guard(structure, neighbors)
-        found = []
-        for label in structure.labels:
-            index = self.species.index(label)
-            environments = neighbors.environments[neighbors.labels.index(label)]
-            features = self.descriptors.features(label, structure, neighbors)
-            outside = histograms.outside(index, features) & mapping.row_mask(environments, structure)[:, None]
-            values, centers = np.asarray(features), np.asarray(environments.centers)
-            for row, number in np.argwhere(np.asarray(outside)):
-                found.append(
-                    Extrapolation(
-                        atom=int(centers[row]),
-                        descriptor=name(self.descriptors.of(label)[number]),
-                        value=float(values[row, number]),
-                        low=float(histograms.low[index][number]),
-                        high=float(histograms.high[index][number]),
-                    )
-                )
-        found.sort(key=lambda item: -item.excess)
+        found = find_extrapolations(self, structure, neighbors)
         if found:
             warnings.warn("\n".join(extrapolation_report(found)), ExtrapolationWarning, stacklevel=2)
         return found
@@ -202,6 +185,37 @@ class NNPotential(Energy):
         from miniffx.io import save_model  # files know the models, not the other way round
 
         save_model(self, path)
+
+
+def find_extrapolations(model: NNPotential, structure: Structure, neighbors: NeighborList) -> list[Extrapolation]:
+    """What :meth:`NNPotential.extrapolations` returns, without a warning."""
+    histograms = model._histograms()
+    found = []
+    for label in structure.labels:
+        index = model.species.index(label)
+        values, outside, centers = jax.device_get(_outside(model, label, structure, neighbors))
+        for row, number in np.argwhere(outside):
+            found.append(
+                Extrapolation(
+                    atom=int(centers[row]),
+                    descriptor=name(model.descriptors.of(label)[number]),
+                    value=float(values[row, number]),
+                    low=float(histograms.low[index][number]),
+                    high=float(histograms.high[index][number]),
+                )
+            )
+    return sorted(found, key=lambda item: -item.excess)
+
+
+@partial(jax.jit, static_argnums=1)
+def _outside(
+    model: NNPotential, label: str, structure: Structure, neighbors: NeighborList
+) -> tuple[Array, Array, Array]:
+    """The features of atoms of one species, which of them are out of range, and the atoms."""
+    environments = neighbors.environments[neighbors.labels.index(label)]
+    features = model.descriptors.features(label, structure, neighbors)
+    outside = model._histograms().outside(model.species.index(label), features)
+    return features, outside & mapping.row_mask(environments, structure)[:, None], environments.centers
 
 
 def extrapolation_report(found: Sequence[Extrapolation], most: int = 3) -> list[str]:

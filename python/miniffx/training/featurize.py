@@ -139,6 +139,7 @@ def featurize(
         Features; ``features[i]`` is what ``descriptors(structures[i], …)`` returns.
 
     Raises:
+        ValueError: `structures` that are none, or one alone.
         MemoryError: the results, with one structure at a time, would exceed `memory`.
 
     >>> import miniffx as mff
@@ -148,7 +149,12 @@ def featurize(
     >>> mff.featurize(ds, chain)[1].shape
     (5, 1)
     """
-    frames = [item if isinstance(item, Structure) else item.structure for item in structures]
+    if isinstance(structures, Structure) or not hasattr(structures, "__iter__"):
+        raise ValueError(f"`structures` must be several Structures or frames, got {type(structures).__name__}")
+    frames = [item if isinstance(item, Structure) else getattr(item, "structure", item) for item in structures]
+    for index, item in enumerate(frames):
+        if not isinstance(item, Structure):
+            raise ValueError(f"`structures` must be Structures or frames, got {type(item).__name__} at index {index}")
     return compute(descriptors, frames, "jacobian" if jacobian else None, memory=memory, progress=progress)
 
 

@@ -131,7 +131,7 @@ def fit(
         MemoryError: covariances of "ekf", or what forces need, that do not fit into the memory.
     """
     for name, count in (("steps", steps), ("batch_size", batch_size), ("patience", patience)):
-        if count is not None and (not isinstance(count, int) or isinstance(count, bool) or count < 1):
+        if count is not None and (not _checks.is_whole(count) or count < 1):
             raise ValueError(f"`{name}` must be a positive integer, got {count!r}")
     whole_set, transformation = _optimizer(optimizer, steps)
     if batch_size is not None and whole_set:

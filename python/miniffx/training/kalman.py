@@ -71,7 +71,7 @@ class Kalman:
             if not 0 < _checks.real(name, getattr(self, name)) <= 1:
                 raise ValueError(f"`{name}` must be in (0, 1], got {getattr(self, name)}")
         k = self.projections
-        if not isinstance(k, int) or isinstance(k, bool) or k < 1:
+        if not _checks.is_whole(k) or k < 1:
             raise ValueError(f"`projections` must be a positive integer, got {k!r}")
 
     def init(self, parameters: Any) -> Filter:

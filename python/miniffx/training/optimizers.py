@@ -73,7 +73,7 @@ class Optimizer:
             raise ValueError(f"`final` must be in [0, 1], got {self.final}")
         if self.schedule == "exponential" and self.final == 0:
             raise ValueError("`final` must be positive for an exponential schedule, got 0")
-        if self.warmup is not None and (not isinstance(self.warmup, int) or self.warmup < 0):
+        if self.warmup is not None and (not _checks.is_whole(self.warmup) or self.warmup < 0):
             raise ValueError(f"`warmup` must be a number of steps, got {self.warmup!r}")
         options = dict(self.options)
         accepted = [name for name in inspect.signature(self._factory).parameters if name != "learning_rate"]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from miniffx.descriptors import Descriptor, DescriptorSet, cutoffs
 from miniffx.io.n2p2 import symmetry_functions
 from miniffx.io.n2p2.settings import Entry, Settings, read_lines, read_settings
 from miniffx.io.n2p2.units import Units
-from miniffx.models import MLP, NNPotential, Scaling
+from miniffx.models import MLP, Histograms, NNPotential, Scaling
 
 ACTIVATIONS = {
     "l": "linear",
@@ -29,6 +30,7 @@ ACTIVATIONS = {
     "e": "exponential",
     "h": "square",
 }
+FAR = 1e30  # written for the range of symmetry functions where a model does not know it: no warnings of extrapolation
 UNITS_COMMENT = re.compile(r"#\s*miniffx: length_unit=(\w+) energy_unit=(\w+)\s*$")
 
 
@@ -38,8 +40,9 @@ def read_n2p2(
     """Read a published potential of RuNNer or n2p2: `input.nn`, `scaling.data` and `weights.ZZZ.data`.
 
     Symmetry functions of types 2, 3, 9, 12, 13 and 20 to 25, cutoff types 0 to 8, all activations and scalings of n2p2,
-    data-set normalization, atom_energy, one network per element, alike or not. Keywords that only matter to training
-    are ignored (`IGNORED` in :mod:`miniffx.io.n2p2.settings`). Energies include what atom_energy says, as n2p2's do.
+    data-set normalization, atom_energy, one network per element, alike or not. The ranges in `scaling.data` become what
+    :meth:`miniffx.NNPotential.extrapolations` goes by. Keywords that only matter to training are ignored (`IGNORED` in
+    :mod:`miniffx.io.n2p2.settings`). Energies include what atom_energy says, as n2p2's do.
     The last letter of global_activation_short, that of the output, counts, as in RuNNer and n2p2 2.2; n2p2 2.1 takes it
     for l. A triple exactly on a line, which n2p2 leaves out of types 21, 22, 24 and 25, counts like its surroundings.
 
@@ -81,7 +84,8 @@ def read_n2p2(
         element: [f.descriptor(elements, cutoff_type, cutoff_alpha, units) for f in functions[element]]
         for element in elements
     }
-    scalings = _read_scaling(settings, folder / "scaling.data", [len(functions[element]) for element in elements])
+    counts = {element: len(functions[element]) for element in elements}
+    scalings = _read_scaling(settings, folder / "scaling.data", counts)
     offsets, scale = _energy_scale(settings, elements, units)
 
     species = tuple(sorted(elements))
@@ -92,15 +96,10 @@ def read_n2p2(
         networks.append(_read_network(path, widths, activations, "normalize_nodes" in settings))
     scaling = None
     if scalings is not None or scale != 1 or any(offsets.values()):
-        parts = [
-            (np.zeros(len(functions[e])), np.ones(len(functions[e])))
-            if scalings is None
-            else scalings[elements.index(e)]
-            for e in species
-        ]
+        parts = scalings or {e: _Scaling.none(len(functions[e])) for e in species}
         scaling = Scaling(
-            center=tuple(host(center) for center, _ in parts),
-            factor=tuple(host(factor) for _, factor in parts),
+            center=tuple(host(parts[e].center) for e in species),
+            factor=tuple(host(parts[e].factor) for e in species),
             offsets=host(np.array([offsets[element] for element in species])),
             scale=host(scale),
         )
@@ -109,6 +108,7 @@ def read_n2p2(
         tuple(networks),
         scaling,
         species,
+        _histograms([scalings[element] for element in species] if scalings else []),
     )
 
 
@@ -263,17 +263,36 @@ def _energy_scale(settings: Settings, elements: Sequence[str], units: Units) -> 
 # -- scaling.data and weights.ZZZ.data ------------------------------------------------------------------------------
 
 
-def _read_scaling(settings: Settings, path: Path, counts: Sequence[int]) -> list[tuple[np.ndarray, np.ndarray]] | None:
-    """Center and factor of the features of each element; None where the file is not asked for."""
+class _Scaling(NamedTuple):
+    """What an element's lines in scaling.data come to, [n_features] each."""
+
+    center: np.ndarray
+    factor: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+    @classmethod
+    def none(cls, count: int) -> _Scaling:
+        """No scaling, and no range known."""
+        return cls(np.zeros(count), np.ones(count), np.full(count, -np.inf), np.full(count, np.inf))
+
+
+def _histograms(scalings: Sequence[_Scaling]) -> Histograms | None:
+    """Of the ranges alone, nothing being known of how features are distributed in them; None where they are unknown."""
+    if not scalings or any(max(np.abs(s.low).max(), np.abs(s.high).max()) >= FAR for s in scalings):
+        return None
+    even = (host(np.ones((len(s.low), 1))) for s in scalings)
+    return Histograms(tuple(host(s.low) for s in scalings), tuple(host(s.high) for s in scalings), tuple(even))
+
+
+def _read_scaling(settings: Settings, path: Path, counts: Mapping[str, int]) -> dict[str, _Scaling] | None:
+    """The scaling of the features of each element, in n2p2's order; None where the file is not asked for."""
     by_range, centered, by_sigma = (
         settings.get(keyword)
         for keyword in ("scale_symmetry_functions", "center_symmetry_functions", "scale_symmetry_functions_sigma")
     )
-    for other in (by_range, centered):
-        if by_sigma is not None and other is not None:
-            raise by_sigma.error(
-                f"must not come with `{other.keyword}` (line {other.line}): it centers and scales by itself"
-            )
+    if by_range is not None or centered is not None:
+        by_sigma = None  # n2p2 then does not look at it
     if by_range is None and centered is None and by_sigma is None:
         return None
     low_entry, high_entry = settings.get("scale_min_short"), settings.get("scale_max_short")
@@ -286,13 +305,13 @@ def _read_scaling(settings: Settings, path: Path, counts: Sequence[int]) -> list
 
     n_columns = 6 if by_sigma is not None else 5 if centered is not None else 4
     rows = _numbers(path, n_columns)
-    result = []
-    start = 0
-    for element, count in enumerate(counts, start=1):
+    result = {}
+    start, total = 0, sum(counts.values())
+    for element, (label, count) in enumerate(counts.items(), start=1):
         part = rows[start : start + count]
         for index in range(1, count + 1):
             if index > len(part):
-                raise ValueError(f"{path} must hold {sum(counts)} symmetry functions, got {len(rows)}")
+                raise ValueError(f"{path} must hold {total} symmetry functions, got {len(rows)}")
             line, values = part[index - 1]
             if (values[0], values[1]) != (element, index):
                 raise ValueError(
@@ -301,8 +320,9 @@ def _read_scaling(settings: Settings, path: Path, counts: Sequence[int]) -> list
                 )
         start += count
         table = np.array([values[2:n_columns] for _, values in part])
+        least, most = table[:, 0], table[:, 1]
         if by_range is None and by_sigma is None:  # centered only
-            result.append((table[:, 2], np.ones(count)))
+            result[label] = _Scaling(table[:, 2], np.ones(count), least, most)
             continue
         spread = table[:, 3] if by_sigma is not None else table[:, 1] - table[:, 0]
         if (spread <= 0).any():
@@ -311,10 +331,10 @@ def _read_scaling(settings: Settings, path: Path, counts: Sequence[int]) -> list
             raise ValueError(f"{path}, line {part[row][0]}: {what} must be positive, got {spread[row]:g}")
         factor = (high - low) / spread
         middle = table[:, 2] if by_sigma is not None or centered is not None else table[:, 0]
-        result.append((middle - low / factor, factor))
+        result[label] = _Scaling(middle - low / factor, factor, least, most)
     extra = rows[start:]
     if extra and len(extra[0][1]) > 2:  # RuNNer ends with a line of two energies
-        raise ValueError(f"{path}, line {extra[0][0]}: must hold {sum(counts)} symmetry functions, got {len(rows)}")
+        raise ValueError(f"{path}, line {extra[0][0]}: must hold {total} symmetry functions, got {len(rows)}")
     return result
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -152,10 +153,15 @@ def read_settings(path: Path) -> Settings:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a text file; ValueError where there is none."""
+    """The lines of a text file, whose comments may be in any encoding; ValueError where there is none."""
     try:
-        return path.read_text(encoding="utf-8").splitlines()
+        data = path.read_bytes()
     except FileNotFoundError as error:
         raise ValueError(f"{path} does not exist") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise ValueError(f"{path} could not be read: {error}") from error
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = data.decode("latin-1")
+    return re.split(r"\r\n|\n|\r", text.rstrip("\r\n"))

@@ -131,8 +131,11 @@ def line_values(descriptor: D.Descriptor, units: Units) -> tuple[str, ...]:
     values += descriptor.species[1:] if kind.n_neighbors else ()
     for name in (*kind.columns, *kind.optional):
         if name == "subtype":
+            core, steep = descriptor.core, descriptor.steep  # type: ignore[attr-defined]
+            if core == "exp" and steep:
+                raise ValueError(f"`model` must have no steep 'exp' windows for n2p2, got {descriptor}")
             subtypes = {core: subtype for subtype, core in CORES.items()}
-            values.append(subtypes[descriptor.core] + ("a" if descriptor.steep else ""))  # type: ignore[attr-defined]
+            values.append(subtypes[core] + ("a" if steep else ""))
         else:
             value = float(getattr(descriptor, name)) / units.length ** LENGTH_POWERS.get(name, 0)
             values.append(repr(value))

@@ -14,12 +14,11 @@ from miniffx import descriptors as D
 from miniffx.descriptors.descriptor import Screened, Weighted
 from miniffx.io.files import replacing
 from miniffx.io.n2p2 import symmetry_functions
-from miniffx.io.n2p2.reading import ACTIVATIONS
+from miniffx.io.n2p2.reading import ACTIVATIONS, FAR
 from miniffx.io.n2p2.settings import Entry
 from miniffx.io.n2p2.units import Units
 from miniffx.models import MLP, NNPotential
 
-FAR = 1e30  # the range of symmetry functions in training, which a model does not know: no warnings of extrapolation
 LETTERS = {name: letter for letter, name in ACTIVATIONS.items()}
 
 
@@ -28,21 +27,22 @@ def write_n2p2(
 ) -> None:
     """Write a potential for n2p2 and LAMMPS (pair style hdnnp): `input.nn`, `scaling.data`, `weights.ZZZ.data`.
 
-    :func:`read_n2p2` gives the model back to rounding, with the features in n2p2's order. Three things look different
+    :func:`read_n2p2` gives the model back to rounding, with the features in n2p2's order. Four things look different
     there, to no effect on energies: networks without biases have biases of 0, a feature that the scaling drops has
-    weights of 0 instead, and networks of different widths are filled up with nodes of weight 0 (versions of n2p2
-    disagree on how to tell one element's network from another's, so all get the same shape). The range of the features
-    in the training set, which n2p2 takes from `scaling.data` to warn of extrapolation, is written as ±1e30, since a
-    model does not know it.
+    weights of 0 instead, networks of different widths are filled up with nodes of weight 0 (versions of n2p2
+    disagree on how to tell one element's network from another's, so all get the same shape), and of the histograms of
+    the training set there is the range of every feature, by which n2p2 and LAMMPS warn of extrapolation. A model
+    without histograms gets ranges of ±1e30: no warnings.
 
     Args:
         model: its labels must be chemical elements, its descriptors those of n2p2 with one cutoff function for all,
             its networks of the same depth with the same activations and a linear output.
-        folder: where to write; made where it does not exist. Every file appears whole or not at all.
+        folder: where to write; made, with those that it is in, where it does not exist. Every file appears whole or not
+            at all.
         length_unit, energy_unit: "angstrom" or "bohr", "ev" or "hartree": of the files.
 
     Raises:
-        ValueError: a model that n2p2 cannot express; nothing is written then.
+        ValueError: a model that n2p2 cannot express, or a `folder` that is a file; nothing is written then.
     """
     units = Units.named(length_unit, energy_unit)
     if not isinstance(model, NNPotential):
@@ -61,7 +61,10 @@ def write_n2p2(
         files[f"weights.{numbers[element]:03d}.data"] = _weights(model, element, order, hidden)
 
     folder = Path(folder)
-    folder.mkdir(exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise ValueError(f"`folder` must be a folder or a new one, got {folder}, of which a part is a file") from error
     with ExitStack() as stack:  # all of them are written before the first takes its place
         for name, lines in files.items():
             path = stack.enter_context(replacing(folder / name))
@@ -177,14 +180,27 @@ def _line(keyword: str, *values: Any) -> str:
 def _scaling(
     model: NNPotential, elements: Sequence[str], orders: dict[str, list[tuple[int, tuple[str, ...]]]]
 ) -> list[str]:
-    lines = ["# Element, symmetry function, minimum (unknown), maximum (unknown), mean, sigma"]
+    known = model.histograms is not None
+    lines = [f"# Element, symmetry function, minimum, maximum{'' if known else ' (both unknown)'}, mean, sigma"]
     for number, element in enumerate(elements, start=1):
         center, factor = _center_and_factor(model, element)
+        low, high = _range(model, element)
         for place, (index, _) in enumerate(orders[element], start=1):
             sigma = 1 / factor[index] if factor[index] else 1.0
-            columns = "".join(f" {value:24.16E}" for value in (-FAR, FAR, center[index], sigma))
+            columns = "".join(f" {value:24.16E}" for value in (low[index], high[index], center[index], sigma))
             lines.append(f"{number:10d} {place:10d}{columns}")
     return lines
+
+
+def _range(model: NNPotential, element: str) -> tuple[np.ndarray, np.ndarray]:
+    """Least and largest of the features in the training set."""
+    if model.histograms is None:
+        n_features = len(model.descriptors.of(element))
+        return np.full(n_features, -FAR), np.full(n_features, FAR)
+    index = model.species.index(element)
+    low, high = (np.asarray(part[index], np.float64) for part in (model.histograms.low, model.histograms.high))
+    _check_finite("histograms", np.stack([low, high]))
+    return low, high
 
 
 def _center_and_factor(model: NNPotential, element: str) -> tuple[np.ndarray, np.ndarray]:
