@@ -662,6 +662,53 @@ def test_bad_requests_are_named(name, arguments):
         neighbor_list(systems.slab(), **{"cutoff": 3.0, **arguments})
 
 
+def test_what_is_no_structure_capacity_or_number_of_threads_is_named():
+    structure = systems.silicon()
+    nl = neighbor_list(structure, 3.0)
+    for wrong in (structure.to_ase(), np.zeros((3, 3)), None):
+        for call in (lambda wrong: neighbor_list(wrong, 3.0), nl.update):
+            with pytest.raises(ValueError, match="`structure` must be a Structure"):
+                call(wrong)
+    with pytest.raises(ValueError, match=r"`structure` must have a cell of shape \(3, 3\), got \(3,\)"):
+        nl.update(dataclasses.replace(structure, cell=np.ones(3)))
+    for capacity, message in (
+        (100, "must be a Capacity"),
+        (Capacity((8.0,), ((0, 16),), ((),)), "must hold whole numbers .* got 8.0"),
+        (Capacity((8,), ((0, 2**31),), ((),)), "must hold whole numbers"),
+        (Capacity((8,), ((0, 16, 20),), ((),)), "must be for 1 species"),
+    ):
+        with pytest.raises(ValueError, match=f"`capacity` {message}"):
+            neighbor_list(structure, 3.0, capacity=capacity)
+    for n_threads in (0, -1, 1.5, "2", 10**12):
+        with pytest.raises(ValueError, match="`n_threads` must be"):
+            pairs(structure.positions, structure.cell, True, 3.0, n_threads=n_threads)
+
+
+def test_a_padded_list_beyond_all_memory_is_refused_with_an_estimate():
+    with pytest.raises(MemoryError, match=r"padded list .* would need about .* GB, .* GB are available"):
+        neighbor_list(systems.silicon(), 3.0, capacity=Capacity((10**6,), ((0, 2**30),), ((),)))
+
+
+@pytest.mark.parametrize("on_host", [False, True])
+def test_a_collapsing_cell_overflows_inside_jit(on_host, monkeypatch):
+    """More pairs than any memory holds are more than the list holds: nothing is raised."""
+    if on_host:
+        monkeypatch.setattr("miniffx.neighbors.rebuild._register_core", lambda: False)
+    structure = systems.silicon()
+    nl = neighbor_list(structure, 3.0)
+    update = jax.jit(lambda nl, scale: nl.update(dataclasses.replace(structure, cell=structure.cell * scale)).overflow)
+    assert update(nl, 1e-4)
+    assert not update(nl, 1.0)
+
+
+def test_another_precision_inside_jit_is_named():
+    structure = systems.silicon()
+    single = mff.Structure.create(np.float32(structure.positions), structure.species, cell=structure.cell)
+    update = jax.jit(lambda nl, positions: nl.update(dataclasses.replace(single, positions=positions)))
+    with pytest.raises(ValueError, match="must have positions of float32, as the list's, inside jit, got float64"):
+        update(neighbor_list(single, 3.0), jnp.asarray(structure.positions))
+
+
 def test_positions_that_are_not_finite_are_refused():
     structure = systems.slab()
     broken = dataclasses.replace(structure, positions=structure.positions.at[2, 1].set(jnp.nan))

@@ -175,9 +175,9 @@ miniffx::Pairs find_pairs(const py::object& positions, const py::object& cell, c
     const double* positions_data = positions_array.data();
     const double* cell_data = cell_array.data();
     const py::gil_scoped_release unlocked;
-    return miniffx::list_pairs(
-        miniffx::find_neighbors(n_atoms, positions_data, cell_data, periodic.data(), cutoff, nullptr, threads),
-        threads);
+    return miniffx::list_pairs(miniffx::find_neighbors(n_atoms, positions_data, cell_data, periodic.data(), cutoff,
+                                                       nullptr, threads, miniffx::kPairBytes),
+                               threads);
 }
 
 py::tuple find_triples(const miniffx::Pairs& pairs, double cutoff, bool closed, int threads) {
@@ -237,12 +237,24 @@ py::tuple fill_rows(const Found& found, const py::object& species, py::ssize_t n
                               text_of(py::type::handle_of(centers).attr("__name__")));
     }
 
-    std::vector<miniffx::RowTarget> rows;  // of the first structure
     std::vector<Ints> keep;
+    double per_structure = 0;  // numbers
+    for (py::ssize_t a = 0; a < n_species; ++a) {
+        keep.push_back(
+            checked<std::int32_t>(centers[py::int_(a)], "centers[" + std::to_string(a) + "]", {n_structures, -1}));
+        double per_row = static_cast<double>(n_species + 4 * std::int64_t{columns_array.at(a, n_species)});
+        for (std::size_t m = 0; m < kinds.size(); ++m) {
+            if (kinds[m][0] == a) per_row += 1 + 2 * static_cast<double>(capacities.at(m));
+        }
+        per_structure += per_row * static_cast<double>(keep.back().shape(1));
+    }
+    miniffx::require_memory(sizeof(std::int32_t) * per_structure * static_cast<double>(n_structures),
+                            "A padded list of pairs and triples");
+
+    std::vector<miniffx::RowTarget> rows;  // of the first structure
     py::list row_arrays, triple_arrays;
     for (py::ssize_t a = 0; a < n_species; ++a) {
-        const auto centers_array =
-            checked<std::int32_t>(centers[py::int_(a)], "centers[" + std::to_string(a) + "]", {n_structures, -1});
+        const Ints& centers_array = keep[static_cast<std::size_t>(a)];
         const std::int32_t* offsets = columns_array.data() + a * (n_species + 1);
         const py::ssize_t width = offsets[n_species], n_rows = centers_array.shape(1);
         if (width < 0) throw py::value_error("`columns` must not be negative, got " + std::to_string(width));
@@ -252,7 +264,6 @@ py::tuple fill_rows(const Found& found, const py::object& species, py::ssize_t n
         rows.push_back({n_rows, centers_array.data(), offsets, neighbors.mutable_data(), shifts.mutable_data(),
                         counts.mutable_data()});
         row_arrays.append(py::make_tuple(neighbors, shifts, counts));
-        keep.push_back(centers_array);
     }
     std::vector<miniffx::TripleTarget> triples;
     for (std::size_t m = 0; m < kinds.size(); ++m) {

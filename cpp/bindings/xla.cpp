@@ -3,7 +3,8 @@
 // Arguments: positions [n, 3] and cell [3, 3] (float32 or float64), species [n] (int32), then the centres of every
 // species (int32). Results: overflow (bool), then for every species neighbors, shifts and counts, then for every kind
 // of triple first, second and count (int32), all as in miniffx/rows.hpp. Input that the core refuses (numbers that are
-// not finite, a singular cell) sets overflow and leaves no neighbours: inside jit nothing can be raised.
+// not finite, a singular cell, more pairs than memory) sets overflow and leaves no neighbours: inside jit nothing can
+// be raised.
 
 #include "xla.hpp"
 
@@ -105,13 +106,18 @@ ffi::Error update(ffi::AnyBuffer positions, ffi::AnyBuffer cell, ffi::Buffer<ffi
             triples.push_back({kind, triple_capacity[m], first, second, count});
         }
         bool& overflowed = *overflow->typed_data();
+        const auto refuse = [&] {
+            overflowed = true;
+            outputs.clear();
+        };
         try {
             const miniffx::Neighbors neighbors = miniffx::find_neighbors(static_cast<std::int64_t>(n_atoms), r, lattice,
                                                                          periodic.data(), cutoff, species.typed_data());
             overflowed = miniffx::fill_rows(neighbors, species.typed_data(), rows, triples, triple_cutoff, closed);
         } catch (const std::invalid_argument&) {
-            overflowed = true;
-            outputs.clear();
+            refuse();
+        } catch (const std::bad_alloc&) {  // so many pairs that no list would hold them
+            refuse();
         }
         return ffi::Error::Success();
     } catch (const std::exception& error) {

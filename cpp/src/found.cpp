@@ -1,6 +1,7 @@
 #include "found.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <limits>
 #include <stdexcept>
 #include <string>
@@ -29,9 +30,11 @@ std::vector<Found::Group> divide(const CellList& cells) {
 // One thread's means of searching.
 class alignas(128) Searcher {
   public:
-    Searcher(Found& found, Log& log)
+    Searcher(Found& found, Log& log, std::atomic<std::int64_t>& n_found, double bytes_per_pair)
         : found_(found),
           log_(log),
+          n_found_(n_found),
+          bytes_per_pair_(bytes_per_pair),
           square_(found.cutoff * found.cutoff),
           candidates_(found.cells, within()),
           reader_(found) {}
@@ -40,6 +43,7 @@ class alignas(128) Searcher {
         candidates_.gather(group.bin, group.begin, group.end);
         const bool shifted = candidates_.shifted();
         if (shifted) store_shifts(group);
+        std::int64_t n_found = 0;
         for (std::int32_t p = group.begin; p < group.end; ++p) {
             bool doubt = false;
             const std::int64_t n = candidates_.find(p, doubt);
@@ -53,10 +57,21 @@ class alignas(128) Searcher {
             found_.hits[p] = kept;
             found_.counts[p] = static_cast<std::int32_t>(n);
             if (doubt) check(group, p, kept, shifted);
+            n_found += found_.counts[p];
         }
+        count(n_found);
     }
 
   private:
+    // Looks whether there is memory for what all threads found, every so many pairs.
+    void count(std::int64_t n_found) {
+        constexpr int kEvery = 24;  // 2^24 pairs
+        const std::int64_t before = n_found_.fetch_add(n_found, std::memory_order_relaxed), after = before + n_found;
+        if (before >> kEvery == after >> kEvery) return;
+        require_memory(bytes_per_pair_ * static_cast<double>(after),
+                       "A list of more than " + std::to_string(after) + " pairs");
+    }
+
     void store_shifts(Found::Group& group) {
         const auto& runs = candidates_.runs();
         group.n_shifts = static_cast<std::int32_t>(runs.size() - 1);
@@ -92,6 +107,8 @@ class alignas(128) Searcher {
 
     Found& found_;
     Log& log_;
+    std::atomic<std::int64_t>& n_found_;
+    double bytes_per_pair_;
     double square_;
     Candidates candidates_;
     FoundReader reader_;
@@ -154,7 +171,7 @@ Image FoundReader::back_by(std::int32_t wrap, const Image& image) const {
 }
 
 Neighbors find_neighbors(std::int64_t n_atoms, const double* positions, const double* cell, const bool* pbc,
-                         double cutoff, const std::int32_t* species, int threads) {
+                         double cutoff, const std::int32_t* species, int threads, double bytes_per_pair) {
     if (!(cutoff > 0 && cutoff < 1e100)) {  // its square stays finite
         throw std::invalid_argument("`cutoff` must be a positive, finite number, got " + text_of(cutoff));
     }
@@ -173,7 +190,8 @@ Neighbors find_neighbors(std::int64_t n_atoms, const double* positions, const do
     threads = thread_count(threads, work, 4096);
     found.logs.resize(static_cast<std::size_t>(threads));
     std::vector<std::unique_ptr<Searcher>> searchers;
-    for (Log& log : found.logs) searchers.push_back(std::make_unique<Searcher>(found, log));
+    std::atomic<std::int64_t> n_found{0};
+    for (Log& log : found.logs) searchers.push_back(std::make_unique<Searcher>(found, log, n_found, bytes_per_pair));
     constexpr int kGrain = 8;
     parallel_for(static_cast<std::int64_t>(found.groups.size()), threads, kGrain, [&](std::int64_t g, int thread) {
         searchers[static_cast<std::size_t>(thread)]->search(found.groups[static_cast<std::size_t>(g)]);

@@ -23,7 +23,7 @@ Pairs list_pairs(const Neighbors& neighbors, int threads) {
     for (std::int64_t i = 0; i < n_atoms; ++i) pairs.offsets[i + 1] += pairs.offsets[i];
 
     const std::int64_t n_pairs = pairs.offsets[n_atoms];
-    require_memory(44.0 * static_cast<double>(n_pairs), "A list of " + std::to_string(n_pairs) + " pairs");
+    require_memory(kPairBytes * static_cast<double>(n_pairs), "A list of " + std::to_string(n_pairs) + " pairs");
     pairs.i = Buffer<std::int32_t>(n_pairs);
     pairs.j = Buffer<std::int32_t>(n_pairs);
     pairs.shift = Buffer<std::int32_t>(3 * n_pairs);
@@ -68,7 +68,7 @@ Pairs list_pairs(const Neighbors& neighbors, int threads) {
 
 Pairs find_pairs(std::int64_t n_atoms, const double* positions, const double* cell, const bool* pbc, double cutoff,
                  const std::int32_t* species, int threads) {
-    return list_pairs(find_neighbors(n_atoms, positions, cell, pbc, cutoff, species, threads), threads);
+    return list_pairs(find_neighbors(n_atoms, positions, cell, pbc, cutoff, species, threads, kPairBytes), threads);
 }
 
 }  // namespace miniffx

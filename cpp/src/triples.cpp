@@ -50,7 +50,9 @@ Triples find_triples(const Pairs& pairs, double cutoff, bool closed, int threads
     for (std::int64_t i = 0; i < n; ++i) offsets[i + 1] += offsets[i];
 
     const std::int64_t n_triples = offsets[n];
-    require_memory(16.0 * static_cast<double>(n_triples), "A list of " + std::to_string(n_triples) + " triples");
+    constexpr double kTripleBytes = 52;  // two indices of pairs, and what a caller looks up by them: i, j, k, shifts
+    require_memory(kTripleBytes * static_cast<double>(n_triples),
+                   "A list of " + std::to_string(n_triples) + " triples");
     Triples triples{Buffer<std::int64_t>(n_triples), Buffer<std::int64_t>(n_triples)};
     parallel_for(n, threads, kGrain, [&](std::int64_t i, int thread) {
         NearSlots& near = scratch[static_cast<std::size_t>(thread)];

@@ -242,6 +242,11 @@ void errors() {
     s = good;
     s.cutoff = 1e6;  // 10^18 images
     CHECK_THROWS(miniffx::OutOfMemory, "GB", testing::find_pairs(s));
+    // Many neighbours within one image: told while they are being found.
+    const System crowd{"", std::vector<double>(3 * 5000, 0.5), good.cell, {false, false, false}, 1};
+    CHECK_THROWS(miniffx::OutOfMemory, "A list of more than ",
+                 miniffx::find_neighbors(crowd.size(), crowd.positions.data(), crowd.cell.data(), crowd.pbc.data(),
+                                         crowd.cutoff, nullptr, 0, 1e9));
     CHECK_THROWS(std::bad_alloc, "", miniffx::Buffer<double>(std::numeric_limits<std::int64_t>::max()));
 }
 

@@ -51,6 +51,13 @@ def is_whole(value: Any) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
+def structure(value: Any) -> None:
+    """ValueError unless `value` is a Structure."""
+    if not all(hasattr(value, name) for name in ("positions", "species_index", "labels", "pad")):
+        hint = "Structure.from_ase makes one of Atoms, " if hasattr(value, "get_atomic_numbers") else ""
+        raise ValueError(f"`structure` must be a Structure, {hint}got {type(value).__name__}")
+
+
 def labels(name: str, value: Any, count: int) -> tuple[str, ...]:
     """`value` as a tuple of `count` species labels."""
     if count == 1 and isinstance(value, str):

@@ -312,10 +312,12 @@ def host_structure_from_ase(atoms: ase.Atoms, dtype: Any = None) -> Structure:
 
 
 def _float_dtype(positions: Any) -> Any:
-    """The floating dtype of `positions` as JAX would keep it."""
+    """The floating dtype of `positions` as JAX would keep it, single precision at least."""
     dtype = getattr(positions, "dtype", np.dtype(np.float64))
     if not jnp.issubdtype(dtype, jnp.floating):
         dtype = np.dtype(np.float64)
+    elif jnp.finfo(dtype).bits < 32:
+        dtype = np.dtype(np.float32)
     return jax.dtypes.canonicalize_dtype(dtype)
 
 

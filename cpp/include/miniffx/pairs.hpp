@@ -18,6 +18,9 @@
 
 namespace miniffx {
 
+constexpr double kRowBytes = 16;   // of a pair in a row: neighbour and shift
+constexpr double kPairBytes = 44;  // of a pair in Pairs
+
 struct Pairs {
     std::int64_t n_atoms = 0;
     double cutoff = 0;
@@ -37,9 +40,11 @@ using Neighbors = std::shared_ptr<const Found>;
 // positions [n_atoms, 3] and cell [3, 3] are row-major. Atoms of negative species are ignored, whatever their
 // position; `species` may be null. The result, its order included, does not depend on `threads` (0: the
 // default number). Throws std::invalid_argument for arguments that make no sense and OutOfMemory for a list
-// that does not fit.
+// that does not fit: while it searches, as soon as `bytes_per_pair`, what each pair will take afterwards, come to more
+// than there is for those found so far.
 Neighbors find_neighbors(std::int64_t n_atoms, const double* positions, const double* cell, const bool* pbc,
-                         double cutoff, const std::int32_t* species = nullptr, int threads = 0);
+                         double cutoff, const std::int32_t* species = nullptr, int threads = 0,
+                         double bytes_per_pair = kRowBytes);
 
 Pairs list_pairs(const Neighbors& neighbors, int threads = 0);
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -100,8 +101,13 @@ class Batch:
     def checked(self, capacity: Capacity) -> Capacity:
         """The capacity, if it is for these species and triples; ValueError otherwise."""
         kinds_of = np.bincount(self._kinds[:, 0], minlength=len(self.labels)).tolist()
-        if len(capacity.rows) != len(self.labels) or [len(t) for t in capacity.triples] != kinds_of:
-            raise ValueError(f"`capacity` must be for {len(self.labels)} species and the same triples, got {capacity}")
+        n = len(self.labels)
+        alike = len(capacity.rows) == len(capacity.columns) == n and all(len(row) == n + 1 for row in capacity.columns)
+        if not alike or [len(t) for t in capacity.triples] != kinds_of:
+            raise ValueError(f"`capacity` must be for {n} species and the same triples, got {capacity}")
+        for size in (*capacity.rows, *itertools.chain(*capacity.columns, *capacity.triples)):
+            if not _checks.is_whole(size) or not 0 <= size < 2**31:
+                raise ValueError(f"`capacity` must hold whole numbers from 0 to 2³¹ − 1, got {size!r}")
         return capacity
 
     def fitting(self, capacity: Capacity) -> tuple[list[np.ndarray], list[Filled], list[Filled]] | None:

@@ -51,7 +51,7 @@ def triples(
         (j, shift_j) and (k, shift_k) differ: two images of one atom are two neighbours.
     """
     found = _flat_pairs(positions, cell, pbc, cutoff, n_threads)
-    first, second = _core.find_triples(found, float(cutoff), bool(closed), n_threads or 0)
+    first, second = _core.find_triples(found, float(cutoff), bool(closed), _threads(n_threads))
     j, shift = found.j, found.shift
     return found.i[first], j[first], j[second], shift[first], shift[second]
 
@@ -63,5 +63,14 @@ def _flat_pairs(positions: Any, cell: Any, pbc: Any, cutoff: float, n_threads: i
     cell = np.zeros((3, 3)) if cell is None else _checks.array("cell", cell, (3, 3), "a matrix of lattice vectors")
     cutoff = _checks.positive("cutoff", cutoff)
     return _core.find_pairs(
-        np.ascontiguousarray(positions), np.ascontiguousarray(cell), _pbc(pbc), cutoff, n_threads or 0
+        np.ascontiguousarray(positions), np.ascontiguousarray(cell), _pbc(pbc), cutoff, _threads(n_threads)
     )
+
+
+def _threads(number: Any) -> int:
+    """0, the core's word for its default number, for None."""
+    if number is None:
+        return 0
+    if not _checks.is_whole(number) or not 0 < number < 2**31:
+        raise ValueError(f"`n_threads` must be a positive whole number or None, got {number!r}")
+    return int(number)

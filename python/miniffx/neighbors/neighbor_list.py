@@ -66,6 +66,9 @@ def neighbor_list(
     )
     if request.triple_cutoff is not None and request.triple_cutoff > request.cutoff:
         raise ValueError(f"`triple_cutoff` must be at most `cutoff` ({cutoff}), got {triple_cutoff}")
+    _checks.structure(structure)
+    if capacity is not None and not isinstance(capacity, Capacity):
+        raise ValueError(f"`capacity` must be a Capacity, such as that of another list, got {capacity!r}")
     return _on_device(make_list(structure, request, minimum=capacity))
 
 
@@ -125,6 +128,10 @@ class NeighborList:
             if self.serves(structure):
                 return self
             return _on_device(make_list(structure, self._request(), minimum=self.capacity))
+        for name in ("positions", "cell"):
+            listed, new = (getattr(x, name).dtype for x in (self, structure))
+            if new != listed:
+                raise ValueError(f"`structure` must have {name} of {listed}, as the list's, inside jit, got {new}")
         # Which pairs there are does not change smoothly: derivatives pass the list by.
         current, structure = jax.lax.stop_gradient((self, structure))
         again = NeighborList._rebuild if structure.positions.ndim == 2 else jax.vmap(NeighborList._rebuild)
@@ -133,6 +140,7 @@ class NeighborList:
 
     def _check(self, structure: Structure) -> None:
         """ValueError where the atoms are not those of the list."""
+        _checks.structure(structure)
         if structure.labels != self.labels or structure.pbc != self.pbc:
             raise ValueError(
                 f"`structure` must have the labels {self.labels} and periodic axes {self.pbc} of the list, "
@@ -142,6 +150,8 @@ class NeighborList:
             raise ValueError(
                 f"`structure` must have positions of shape {self.positions.shape}, got {structure.positions.shape}"
             )
+        if structure.cell.shape != self.cell.shape:
+            raise ValueError(f"`structure` must have a cell of shape {self.cell.shape}, got {structure.cell.shape}")
         species, listed = structure.species_index, self.species_index
         if species is not listed and not _checks.is_traced(species, listed) and not np.array_equal(species, listed):
             raise ValueError("`structure` must have the species that the list was built for, got others")

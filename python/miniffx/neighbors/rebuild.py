@@ -52,7 +52,7 @@ def rebuild(
         there = dataclasses.replace(structure, positions=positions, cell=cell, species_index=species, charges=None)
         try:
             batch = Batch.of(there, request)
-        except ValueError:  # numbers that are not finite, a singular cell: nothing can be raised here
+        except (ValueError, MemoryError):  # not finite, singular, beyond all capacities: nothing can be raised here
             return (np.array(True), *(np.zeros(leaf.shape, leaf.dtype) for leaf in shapes[1:]))
         filled = batch.fill([np.ascontiguousarray(c, np.int32)[None] for c in centers], capacity)
         return tuple(leaf.reshape(leaf.shape[1:]) for leaf in (filled[2], *itertools.chain(*filled[0], *filled[1])))
