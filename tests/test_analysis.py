@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import sys
 
@@ -248,3 +249,20 @@ def test_what_strain_profiles_refuse(strains, direction, message):
 def test_no_strain_profile_without_a_volume():
     with pytest.raises(ValueError, match="`structure` must have a cell of three independent vectors"):
         mff.strain_profile(sw, systems.molecule(), [0.0])
+
+
+def test_a_strain_beyond_an_ewald_sum_says_so():
+    salt = systems.two_species()
+    salt = dataclasses.replace(salt, charges=np.where(np.array(salt.species) == "Si", 1.0, -1.0))
+    ewald = mff.potentials.Ewald.for_structure(salt, 1e-3)
+    assert np.isfinite(mff.strain_profile(ewald, salt, [0.0, 0.1]).energies).all()
+    with pytest.raises(ValueError, match="`k_max` must be at least"):
+        mff.strain_profile(ewald, salt, [0.0, 0.6])
+
+
+def test_elastic_constants_of_what_is_padded():
+    si, sw = Structure.from_ase(bulk("Si", a=5.431)), mff.potentials.stillinger_weber("Si")
+    assert_allclose(mff.elastic_constants(sw, si.pad(4)), mff.elastic_constants(sw, si), atol=1e-9)
+    for what, message in ((lambda s, nl: 0.0, "`energy` must have a `neighbor_list`"), (sw, "`structure` must be one")):
+        with pytest.raises(ValueError, match=message):
+            mff.elastic_constants(what, mff.stack([si, si]))

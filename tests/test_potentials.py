@@ -972,3 +972,42 @@ def test_a_sum_over_pairs_does_not_depend_on_how_many_rows_it_takes_at_a_time(mo
         found = jax.jit(mff.energy_forces_stress(energy))(structure, nl)
         jax.tree.map(partial(assert_allclose, rtol=1e-12, atol=1e-12), found, expected)
         assert "scan" in str(jax.make_jaxpr(energy)(structure, nl))
+
+
+def test_whole_numbers_are_parameters_like_others():
+    argon = mff.Structure.create([[0, 0, 0], [0, 0, 4]], ["Ar", "Ar"])
+    energy = 2 * P.LennardJones(1, 3, cutoff=8, species=("Ar", "Ar"))
+    nl = energy.neighbor_list(argon)
+    slopes = jax.grad(lambda energy: energy(argon, nl))(energy)
+    assert slopes.factor == pytest.approx(float(energy.term(argon, nl)), rel=1e-12)
+    assert slopes.term.epsilon == pytest.approx(float(energy(argon, nl)), rel=1e-12)
+
+
+def test_differences_quotients_and_tables_of_arrays():
+    argon = mff.Structure.create([[0, 0, 0], [0, 0, 4.0]], ["Ar", "Ar"])
+    lj = P.LennardJones(1.0, 3.0, cutoff=8.0, species=("Ar", "Ar"))
+    nl = lj.neighbor_list(argon)
+    value = float(lj(argon, nl))
+
+    def plain(structure, nl):
+        return structure.positions.sum()
+
+    assert float((lj - plain)(argon, nl)) == pytest.approx(value - 4.0, rel=1e-12)
+    assert float((plain - lj)(argon, nl)) == pytest.approx(4.0 - value, rel=1e-12)
+    assert float((lj / 2)(argon, nl)) == pytest.approx(value / 2, rel=1e-12)
+    assert float((lj - (lj + lj))(argon, nl)) == pytest.approx(-value, rel=1e-12)
+    with pytest.raises(TypeError):
+        "a" * lj
+
+    def of_table(table):
+        return P.lennard_jones({"Ar": table[0]}, cutoff=8.0)(argon, nl)
+
+    slope = jax.grad(of_table)(jnp.array([[1.0, 3.0]]))
+    assert slope[0, 0] == pytest.approx(value, rel=1e-12)
+
+
+def test_one_species_in_a_tuple_is_that_species():
+    argon = mff.Structure.create([[0, 0, 0], [0, 0, 4.0]], ["Ar", "Ar"])
+    for species in ("Ar", ("Ar",), ["Ar"]):
+        on_site = P.OnSite(-1.0, species)
+        assert float(on_site(argon, on_site.neighbor_list(argon))) == -2.0

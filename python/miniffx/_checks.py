@@ -51,6 +51,12 @@ def is_whole(value: Any) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
+def with_list(energy: Any) -> None:
+    """ValueError unless the energy makes the neighbour lists that it reads."""
+    if not hasattr(energy, "neighbor_list"):
+        raise ValueError(f"`energy` must have a `neighbor_list`, as potentials and models do, got {energy!r}")
+
+
 def structure(value: Any) -> None:
     """ValueError unless `value` is a Structure."""
     if not all(hasattr(value, name) for name in ("positions", "species_index", "labels", "pad")):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any, TypeVar, dataclass_transform
 
 import jax
@@ -24,7 +25,25 @@ def pytree(cls: type[T]) -> type[T]:
     """
     if "__repr__" not in cls.__dict__:
         cls.__repr__ = brief_repr  # type: ignore[method-assign]
-    return jax.tree_util.register_dataclass(dataclasses.dataclass(frozen=True, eq=False)(cls))
+    made = dataclasses.dataclass(frozen=True, eq=False)(cls)
+    if getattr(cls, "_whole_numbers_become_floats", False):
+        _take_floats(made)
+    return jax.tree_util.register_dataclass(made)
+
+
+def _take_floats(cls: type[Any]) -> None:
+    """Make 1 mean 1.0 in all fields but static ones, so that derivatives can be taken there."""
+    names = [field.name for field in dataclasses.fields(cls) if not field.metadata.get("static")]
+    make = cls.__init__
+
+    @functools.wraps(make)
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        make(self, *args, **kwargs)
+        for name in names:
+            if type(getattr(self, name)) is int:
+                object.__setattr__(self, name, float(getattr(self, name)))
+
+    cls.__init__ = init
 
 
 def brief_repr(instance: Any) -> str:

@@ -78,7 +78,7 @@ def relax(
         pressure: external pressure in eV/Å³ (``ase.units.GPa`` is one GPa), for a free cell.
         smax: eV/Å³; with a free cell no component of σ + pressure may be larger either. Of the components, those
             within the space of the periodic vectors count.
-        optimizer: "lbfgs" (:class:`miniffx.minimizers.LBFGS`: the energy falls at every step) or "fire"
+        optimizer: "lbfgs" (:class:`miniffx.minimizers.LBFGS`: a smooth energy falls at every step) or "fire"
             (:class:`miniffx.minimizers.FIRE`).
         steps: at most so many. A step of L-BFGS costs one evaluation of energy and forces, rarely more.
         fixed: [n_atoms] bool (with a leading axis for a batch), atoms that stay where they are; those in a free cell
@@ -87,7 +87,8 @@ def relax(
 
     Returns:
         RelaxResult. Its energy (with a free cell its enthalpy) is never above that of the start by more than
-        rounding. Where `converged` is False, `steps` were not enough, or no step led down any more.
+        rounding. Where `converged` is False, `steps` were not enough, or no step led down any more, to energies that
+        are numbers: those of cells too large for an Ewald sum's `k_max` are not; choose it for the largest expected.
 
     Raises:
         ValueError: a start whose energy or forces are not finite, no volume for a free cell, pressure without one,
@@ -107,8 +108,8 @@ def relax(
         raise ValueError(f"`optimizer` must be 'lbfgs' or 'fire', got {optimizer!r}")
     if not _checks.is_whole(steps) or steps < 0:
         raise ValueError(f"`steps` must be a whole number, 0 or more, got {steps!r}")
-    if not hasattr(energy, "neighbor_list"):
-        raise ValueError(f"`energy` must have a `neighbor_list`, as potentials and models do, got {energy!r}")
+    _checks.with_list(energy)
+    _checks.structure(structure)
     structure = jax.tree.map(jnp.asarray, structure)
     if cell and not (any(structure.pbc) and np.all(_volumes(structure) > 0)):
         raise ValueError(f"`cell` must be False without a periodic axis and a volume, got pbc {structure.pbc}")

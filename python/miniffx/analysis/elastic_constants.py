@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from miniffx import _checks
 from miniffx.derivatives import EnergyFunction
 from miniffx.neighbors import Array, NeighborList
 from miniffx.structure import Structure
@@ -32,8 +33,12 @@ def elastic_constants(energy: Any, structure: Structure, relaxed: bool = True) -
         relaxed: whether the atoms follow the strain.
 
     Raises:
-        ValueError: the cell has no volume.
+        ValueError: the cell has no volume; a batch; an energy without a `neighbor_list`.
     """
+    _checks.with_list(energy)
+    _checks.structure(structure)
+    if structure.positions.ndim != 2:
+        raise ValueError(f"`structure` must be one structure, got a batch of {structure.positions.shape[0]}")
     if not float(structure.volume) > 0:
         raise ValueError(f"`structure` must have a cell of three independent vectors, got {structure.cell.tolist()}")
     return _elastic(energy, structure, energy.neighbor_list(structure), relaxed)
@@ -64,6 +69,9 @@ def _elastic(energy: Any, structure: Structure, neighbors: NeighborList, relaxed
     (uu, ue), (_, ee) = _second_derivatives(energy, structure, neighbors)
     if relaxed and structure.n_atoms > 1:
         n = 3 * (structure.n_atoms - 1)
-        response = jnp.linalg.solve(uu.reshape(n, n), ue.reshape(n, 6))
+        curvature = uu.reshape(n, n)
+        # What nothing holds, padding too, does not answer.
+        curvature += jnp.diag((curvature == 0).all(axis=1).astype(curvature.dtype))
+        response = jnp.linalg.solve(curvature, ue.reshape(n, 6))
         ee = ee - jnp.matmul(ue.reshape(n, 6).T, response, precision=jax.lax.Precision.HIGHEST)
     return ee / structure.volume

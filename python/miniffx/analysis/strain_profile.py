@@ -43,7 +43,8 @@ def strain_profile(energy: Any, structure: Structure, strains: Any, direction: A
         StrainProfile, which unpacks into (strains, energies, stresses).
 
     Raises:
-        ValueError: wrong shapes, a structure without a volume, a strain that turns the cell inside out.
+        ValueError: wrong shapes, a structure without a volume, a strain that turns the cell inside out, or one that the
+            energy is not for, such as a cell too large for an Ewald sum's `k_max`; an energy without a `neighbor_list`.
 
     >>> import miniffx as mff, numpy as np
     >>> from ase.build import bulk
@@ -52,9 +53,11 @@ def strain_profile(energy: Any, structure: Structure, strains: Any, direction: A
     >>> int(profile.energies.argmin()), [round(float(profile.stresses[k]), 3) for k in (0, 4)]
     (2, [-0.121, 0.108])
     """
+    _checks.with_list(energy)
+    _checks.structure(structure)
     strains = _checks.array("strains", strains, (None,), "an array of strains")
     shape = (3, 3) if np.ndim(direction) == 2 else (3,)
-    direction = _checks.array("direction", direction, shape, "three weights of lattice vectors, or a 3 × 3 strain,")
+    direction = _checks.array("direction", direction, shape, "three weights of lattice vectors, or a 3 × 3 strain")
     cell = np.asarray(structure.cell, dtype=np.float64)
     if not abs(np.linalg.det(cell)) > 0:
         raise ValueError(f"`structure` must have a cell of three independent vectors, got {cell.tolist()}")
@@ -67,6 +70,9 @@ def strain_profile(energy: Any, structure: Structure, strains: Any, direction: A
     values = jnp.asarray(strains, structure.positions.dtype)
     strained = jax.vmap(lambda s: structure.strain(s * direction))(values)
     energies, stresses = _along(energy, structure, strained, energy.neighbor_list(strained), values, direction)
+    for failed in np.flatnonzero(np.isnan(energies))[:1]:  # outside jit an energy says what it lacks
+        one = structure.strain(values[failed] * direction)
+        energy(one, energy.neighbor_list(one))
     return StrainProfile(strains, energies, stresses)
 
 

@@ -90,13 +90,15 @@ def _over_angles(triples: list[Energy], ax: Axes) -> Axes:
 
 def _frame_the_well(ax: Axes, r: np.ndarray, totals: list[np.ndarray]) -> None:
     """Limits that show wells and the foot of the wall; of a wall alone, most of it."""
-    lowest = min(float(values.min()) for values in totals)
+    # Left of a barrier, where some formulas fall without end, there is nothing to see.
+    starts = [int(np.argmax(values[: len(r) // 2])) for values in totals]
+    lowest = min(float(values[start:].min()) for start, values in zip(starts, totals, strict=True))
     highest = max(float(np.abs(values[r > 0.3 * r[-1]]).max()) for values in totals)
     depth = -lowest if np.isfinite(lowest) and -lowest > 1e-3 * highest else 0.0
     low, high = (-1.25 * depth, 1.5 * depth) if depth else (-0.05 * highest, 1.05 * highest)
     if high > low:
         ax.set_ylim(low, high)
-    shown = np.any([values < high for values in totals], axis=0)
+    shown = np.any([(values < high) & (r >= r[k]) for k, values in zip(starts, totals, strict=True)], axis=0)
     ax.set_xlim(max(0.0, r[np.argmax(shown)] - 0.05 * r[-1]), r[-1])
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -23,6 +24,8 @@ class Energy:
 
     An energy is called as ``energy(structure, neighbors)`` and returns a scalar in eV.
     """
+
+    _whole_numbers_become_floats = True  # as parameters, by `pytree`
 
     __array_ufunc__ = None  # NumPy's numbers leave multiplication to us, and its arrays do not multiply with energies
 
@@ -73,17 +76,23 @@ class Energy:
         return Sum((*_terms(other), *_terms(self))) if callable(other) else NotImplemented
 
     def __mul__(self, factor: Any) -> Energy:
-        if callable(factor) or jnp.ndim(factor) != 0:
+        if not isinstance(factor, int | float | np.generic | np.ndarray | jax.Array) or np.ndim(factor) != 0:
             return NotImplemented
-        return Scaled(factor, self)
+        return Scaled(factor, self)  # type: ignore[arg-type]
 
     __rmul__ = __mul__
+
+    def __truediv__(self, divisor: Any) -> Energy:
+        return self * (1 / divisor)
 
     def __neg__(self) -> Energy:
         return Scaled(-1.0, self)
 
     def __sub__(self, other: Any) -> Energy:
-        return self + (-1.0) * other if isinstance(other, Energy) else NotImplemented
+        return self + Sum(tuple(-term for term in _terms(other))) if callable(other) else NotImplemented
+
+    def __rsub__(self, other: Any) -> Energy:
+        return other + -self if callable(other) else NotImplemented
 
     def _guard(self, structure: Structure, neighbors: NeighborList) -> Array:
         return mapping.guard(structure, neighbors, self.needs)

@@ -13,7 +13,7 @@ Hagler, J. Comput. Chem. 14, 1077 (1993), doi:10.1002/jcc.540140909.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax.numpy as jnp
@@ -96,7 +96,7 @@ def lennard_jones(
         given[labels] = given[labels[::-1]] = parameters
     for name, entries in (("table", table), ("pairs", given)):
         for key, entry in entries.items():
-            if not isinstance(entry, Sequence) or len(entry) != 2:
+            if isinstance(entry, str) or not hasattr(entry, "__len__") or len(entry) != 2:
                 raise ValueError(f"`{name}` must hold (epsilon, sigma) for {key}, got {entry!r}")
     terms = []
     for pair in itertools.combinations_with_replacement(table, 2):

@@ -26,7 +26,7 @@ class OnSite(Energy):
     species: str = static()
 
     def __post_init__(self) -> None:
-        _checks.labels("species", self.species, 1)
+        object.__setattr__(self, "species", _checks.labels("species", self.species, 1)[0])
 
     @property
     def needs(self) -> Needs:
