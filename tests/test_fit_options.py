@@ -2,17 +2,21 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from ase.build import bulk
 
 import miniffx as mff
 from miniffx.training import problem, stored
 from miniffx.training.checkpoint import load_checkpoint
+from miniffx.training.loop import Loop
 from miniffx.training.loss import Sums
+from miniffx.training.steps import MiniBatches
 from test_training import D, crystals, labelled
 
 
@@ -193,6 +197,42 @@ def test_force_fraction(data, model):
         quick(model, data, optimizer="lbfgs", batch_size=None, force_fraction=0.5)
     with pytest.raises(ValueError, match=r"`force_fraction` must be in \(0, 1\]"):
         quick(model, data, force_fraction=0.0)
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_forces_of_small_groups_weigh_no_more_than_others(k):
+    """Per frame, what a step divides by makes up for how many frames of a mini-batch it looks at."""
+    sizes, batch_size = [8, 2, 5], 4
+    train = type("Train", (), {"totals": {"energy": 15.0, "force": 15.0}, "__len__": lambda self: sum(sizes)})()
+    loop = SimpleNamespace(problem=SimpleNamespace(train=train), recipe=SimpleNamespace(with_forces=k))
+    weights = {name: np.zeros(len(sizes)) for name in train.totals}
+    for step in range(2 + 1 + 2):  # an epoch
+        which, chosen, real = MiniBatches(sizes, batch_size, seed=0)(step)
+        usual = Loop.usual(loop, len(chosen), int(real.sum()))
+        weights["energy"][which] += real.sum() / usual["energy"] / sizes[which]
+        weights["force"][which] += real[:k].sum() / usual["force"] / sizes[which]
+    for found in weights.values():
+        np.testing.assert_allclose(found, 1 / batch_size, rtol=1e-12)
+
+
+def test_perfect_crystals_are_data_like_others():
+    """All atoms alike, to rounding: nothing to learn from, nothing to fail by, and no extrapolation."""
+    structure = mff.Structure.from_ase(bulk("Si", a=5.43, cubic=True))
+    for dtype in (np.float32, np.float64):
+        one = mff.Structure.create(np.asarray(structure.positions, dtype), structure.species, cell=structure.cell)
+        perfect = mff.Dataset([mff.Frame(one, -34.7, np.zeros((8, 3)))])
+        ds = D.DescriptorSet(
+            [D.G2(eta=eta, r_shift=1.0, cutoff=4.5, species=("Si", "Si")) for eta in (0.1, 1.0)]
+            + [D.G2(eta=1.0, r_shift=0.0, cutoff=1.5, species=("Si", "Si"))]  # without neighbours
+            + [D.MomentInvariant(ranks, (1, 2), cutoff=4.5, species=("Si",) * 3) for ranks in ((1, 1), (2, 2), (3, 3))]
+        )
+        model = mff.NNPotential.init(jax.random.key(0), ds, hidden=(4,))
+        with pytest.warns(UserWarning, match="constant in the training data and dropped"):
+            result = mff.fit(model, perfect, optimizer="adam", steps=20, progress=False)
+        assert mff.evaluate(result.model, perfect).force_mae < 1e-3
+        nl = result.model.neighbor_list(one)
+        assert not result.model.extrapolations(one, nl)
+        np.testing.assert_array_equal(result.model.fidelity(one, nl), 1)
 
 
 def test_a_nan_names_its_frame(data, model):

@@ -17,7 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings.showwarning = _show_warning
     try:
         options.run(options)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, MemoryError, OverflowError) as error:
         print(f"miniffx: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

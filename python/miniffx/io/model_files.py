@@ -81,7 +81,7 @@ def load_model(path: str | os.PathLike[str]) -> Any:
         raise ValueError(f"{path} has version {metadata.get('version')} of the model format, {VERSION} is supported")
     try:
         model = _decode(json.loads(metadata["model"]), tensors)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} does not hold a complete model: {error}") from error
     if not isinstance(model, potentials.Energy | models.ChargeModel):
         raise ValueError(f"{path} does not hold a complete model: {type(model).__name__} is none")

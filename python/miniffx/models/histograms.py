@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -36,11 +37,14 @@ class Histograms:
     def of(cls, features: Mapping[str, np.ndarray], bins: int = BINS) -> Histograms:
         """The histograms of features [n_atoms, n_features] by species."""
         low, high, density = [], [], []
-        for label, values in features.items():
-            values = _checks.array("features", values, (None, None), f"for {label} an array [n_atoms, n_features]")
-            counts = [np.histogram(column, bins)[0] for column in values.T]
-            low.append(host(values.min(axis=0)))
-            high.append(host(values.max(axis=0)))
+        for label, given in features.items():
+            values = _checks.array("features", given, (None, None), f"for {label} an array [n_atoms, n_features]")
+            least, most = values.min(axis=0), values.max(axis=0)
+            # Where features differ by rounding alone, any of them is as common as any other.
+            even = most - least <= rounding(least, most, np.asarray(given).dtype, np)
+            counts = [np.ones(bins) if e else np.histogram(v, bins)[0] for e, v in zip(even, values.T, strict=True)]
+            low.append(host(least))
+            high.append(host(most))
             density.append(host(np.array([count / count.max() for count in counts])))
         return cls(tuple(low), tuple(high), tuple(density))
 
@@ -56,5 +60,15 @@ class Histograms:
     def outside(self, index: int, features: Array) -> Array:
         """[..., n_features] bool: beyond the range by more than rounding."""
         low, high = self.low[index], self.high[index]
-        margin = 1e-5 * (high - low) + 1e-6 * jnp.maximum(jnp.abs(low), jnp.abs(high))
+        margin = 1e-5 * (high - low) + rounding(low, high, features.dtype)
         return (features < low - margin) | (features > high + margin)
+
+
+def rounding(low: Array, high: Array, dtype: Any, xp: Any = jnp) -> Array:
+    """[n_features]: by how much features of these ranges may differ where an environment is the same.
+
+    Features that are 0 by symmetry are sums of what cancels: rounding is measured by the largest feature, too.
+    """
+    eps = float(jnp.finfo(dtype).eps) if jnp.issubdtype(dtype, jnp.floating) else 0.0
+    size = xp.maximum(xp.abs(low), xp.abs(high))
+    return max(1e-6, 32 * eps) * size + max(1e-9, 16 * eps) * size.max(initial=0)

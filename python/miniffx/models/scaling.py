@@ -17,7 +17,7 @@ from miniffx._pytree import host, pytree
 from miniffx.models.mlp import MLP
 from miniffx.neighbors import Array
 
-CONSTANT = 1e-7  # relative spread below which a feature carries no information in single precision
+CONSTANT = 1e-7  # relative spread below which a feature carries no information; in single precision 16 last digits
 NOTHING = 1e-30  # absolute spread below which nothing is near enough to be seen; its inverse fits in single precision
 LONGEST = 8  # standard deviations that the range of a feature may span; longer ones get a larger unit
 SHARED = 0.3  # root mean square of features that share a unit
@@ -120,7 +120,6 @@ def fit_scaling(
     normalization = Normalization() if normalization is None else normalization
     centers, factors = [], []
     for label, values in features.items():
-        values = np.asarray(values, dtype=np.float64)
         if not len(values):
             raise ValueError(f"`features` must hold atoms of every species of the model, got none of {label}")
         center, factor = _center_and_factor(values, normalization, None if shared is None else shared[label])
@@ -155,8 +154,7 @@ def feature_units(
     features: Mapping[str, np.ndarray], normalization: Normalization, shared: Mapping[str, np.ndarray]
 ) -> tuple[Array, ...]:
     """The factors of plain features, one vector [n_features] per species."""
-    values = {label: np.asarray(v, np.float64) for label, v in features.items()}
-    return tuple(host(_center_and_factor(v, normalization, shared[label])[1]) for label, v in values.items())
+    return tuple(host(_center_and_factor(v, normalization, shared[label])[1]) for label, v in features.items())
 
 
 def _shared_unit(factor: np.ndarray, shared: np.ndarray) -> np.ndarray:
@@ -175,8 +173,14 @@ def _center_and_factor(
     values: np.ndarray, normalization: Normalization, shared: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """What to subtract from features [n_atoms, n_features] and what to multiply them with, 0 where constant."""
-    low, high, spread = values.min(axis=0), values.max(axis=0), values.std(axis=0)
-    constant = spread <= np.maximum(CONSTANT * np.abs(values).max(axis=0), NOTHING)
+    # In single precision the same environment has features that differ in some of their last digits.
+    dtype = np.asarray(values).dtype
+    digits = 16 * float(np.finfo(dtype).eps) if dtype.kind == "f" else 0.0
+    values = np.asarray(values, np.float64)
+    low, high, spread, size = values.min(axis=0), values.max(axis=0), values.std(axis=0), np.abs(values).max(axis=0)
+    constant = spread <= np.maximum(max(CONSTANT, digits) * size, NOTHING)
+    if shared is not None:  # they may be 0 by symmetry: sums of what cancels
+        constant |= shared & (spread <= digits * size.max(initial=0))
     middle = (low + high) / 2 if normalization.features == "range" else values.mean(axis=0)
     unit = {"std": spread, "range": (high - low) / 2, "none": np.ones_like(spread)}[normalization.features]
     if normalization.features == "std":

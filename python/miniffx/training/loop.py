@@ -141,16 +141,20 @@ class Loop:
             return stepping.whole_set_step(self.recipe, state, problem.fixed, problem.train.batches, step)
         which, chosen, real = self.order(step)
         batch = problem.train.batches[which]
-        usual = self.usual(len(chosen))
+        usual = self.usual(len(chosen), int(real.sum()))
         make = stepping.filter_step if self.recipe.filters else stepping.mini_batch_step
         return make(self.recipe, state, problem.fixed, batch, chosen, real, usual, step)
 
-    def usual(self, batch_size: int) -> dict[str, float]:
-        """What the errors of each term weigh in a mini-batch, on average."""
+    def usual(self, batch_size: int, n_real: int) -> dict[str, float]:
+        """What to divide the errors of each term by in a mini-batch: what they weigh in a full one, on average.
+
+        Of the real frames at most `with_forces` are looked at for forces, whatever their number: those of a mini-batch
+        with fewer frames would count more than others, and are divided by so much more.
+        """
         train, k = self.problem.train, self.recipe.with_forces
-        frames = dict.fromkeys(train.totals, batch_size)
+        frames: dict[str, float] = dict.fromkeys(train.totals, batch_size)
         if k is not None:
-            frames |= {name: k for name in ("force", "stress") if name in frames}
+            frames |= {name: batch_size * min(k, n_real) / n_real for name in ("force", "stress") if name in frames}
         return {name: frames[name] * total / len(train) for name, total in train.totals.items()}
 
     def _measure(self, parameters: Any, samples: Samples) -> Sums:
