@@ -226,7 +226,7 @@ def test_relax(tmp_path, capsys):
             "`descriptors.recipe` must be one of default, behler, gaussian, got 'best'",
         ),
         ("validation = 0.5", "validation = 1.0", "`data.validation` must be in [0, 1) or a file, got 1.0"),
-        ("validation = 0.5", "validation = 0.01", "`fraction` must leave frames in both parts"),
+        ("validation = 0.5", "validation = 0.01", "`data.validation`: `fraction` must leave frames in both parts"),
         ('"train.extxyz"', '"gone.extxyz"', "`data.train` must be a file, got gone.extxyz, which does not exist"),
         ('train = "train.extxyz"', "", "`data.train` must be a file, got ''"),
         ("[data]", "data = 3\n[data2]", "`data` must be a section, got 3"),
@@ -236,6 +236,12 @@ def test_relax(tmp_path, capsys):
         ("steps = 150", "options = { b3 = 1.0 }", "[training]: `option of adam` must be one of b1,"),
         ("steps = 150", "options = 3", "`training.options` must be a table, got 3"),
         ("steps = 150", "average = 1.5", "`training.average` must be in [0, 1), got 1.5"),
+        ("steps = 150", "options = { b1 = [1, 2] }", "[training]: `b1` must be a number, got [1, 2]"),
+        ("steps = 150", "warmup = -2", "`training.warmup` must be a number of steps, or -1, got -2"),
+        ("steps = 150", f"seed = {10**23}", "`training.seed` must be finite and smaller than 2147483648"),
+        ("steps = 150", "[normalization]\ncomponents = inf", "`normalization.components` must be finite and smaller"),
+        ("hidden = [6]", "hidden = [4000000000000]", "`network.hidden` must be finite and smaller than"),
+        ("hidden = [6]", "hidden = [2000000000, 2000000000]", "`network.hidden` and `network.members` make"),
         ("steps = 150", "clip = -1", "[training]: `clip` must be positive, got -1.0"),
         ("steps = 150", "force_fraction = 0", "`training.force_fraction` must be in (0, 1], got 0.0"),
         ("steps = 150", 'start = "gone.safetensors"', "`training.start` must be a file, got gone.safetensors"),
@@ -280,7 +286,7 @@ def test_missing_and_damaged_files_are_one_clear_line(folder, tmp_path):
     result = run("evaluate", tmp_path / "bad.safetensors", folder / "test.extxyz")
     assert result.returncode == 2
     assert result.stderr.count("\n") == 1
-    assert "bad.safetensors is not a readable model file" in result.stderr
+    assert "bad.safetensors is not a readable miniffx model" in result.stderr
     assert run("fit", tmp_path / "no.toml").returncode == 2
     assert run("fit").returncode == 2
 

@@ -12,8 +12,9 @@ import pytest
 from ase.build import bulk
 
 import miniffx as mff
+from miniffx.io.tensor_files import write_tensors
 from miniffx.training import problem, stored
-from miniffx.training.checkpoint import load_checkpoint
+from miniffx.training.checkpoint import FORMAT, VERSION, load_checkpoint
 from miniffx.training.loop import Loop
 from miniffx.training.loss import Sums
 from miniffx.training.steps import MiniBatches
@@ -100,26 +101,53 @@ def test_resuming_repeats_the_uninterrupted_fit_bit_for_bit(data, model, tmp_pat
 def test_a_checkpoint_of_another_fit_is_refused(data, model, tmp_path):
     path = tmp_path / "checkpoint.safetensors"
     quick(model, data, steps=2, checkpoint=path)
+    # With the seed the command line changes the initial weights, and with the validation data the scaling.
+    other = mff.NNPotential.init(jax.random.key(1), model.descriptors, hidden=(4,), activation="tanh")
+    with pytest.raises(ValueError, match="another `seed`"):
+        quick(other, data[:-2], validation=data[-2:], steps=2, seed=1, checkpoint=path, resume=True)
+    with pytest.raises(ValueError, match="another `model`"):
+        quick(other, data, steps=2, checkpoint=path, resume=True)
     for change, name in (
         ({"steps": 3}, "steps"),
+        ({"normalization": mff.Normalization(features="range")}, "normalization"),
+        ({"validation": data[-2:]}, "validation"),
         ({"seed": 1}, "seed"),
         ({"train": data[:-1]}, "train"),
         ({"weights": mff.LossWeights(forces=0.1)}, "weights"),
         ({"optimizer": mff.Optimizer("adam", learning_rate=1e-3)}, "optimizer"),
     ):
         arguments = {"steps": 2, "train": data} | change
-        with pytest.raises(ValueError, match=f"made by a fit with another `(model|{name})`"):
+        with pytest.raises(ValueError, match=f"made by a fit with another `{name}`"):
             quick(model, arguments.pop("train"), checkpoint=path, resume=True, **arguments)
     result = quick(model, data, steps=2, checkpoint=path, resume=True, optimizer="adam")
     assert len(result.history) == 2
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(ValueError, match="is not a readable checkpoint"):
+    with pytest.raises(ValueError, match="is not a readable miniffx checkpoint"):
         quick(model, data, steps=2, checkpoint=path, resume=True)
     model.save(path)
-    with pytest.raises(ValueError, match=r"must be a checkpoint .*got 'miniffx-model'"):
+    with pytest.raises(ValueError, match="is not a miniffx checkpoint: its format is 'miniffx-model'"):
+        load_checkpoint(path, (), {})
+    write_tensors(path, FORMAT, VERSION, {}, {"origin": "{}"})
+    with pytest.raises(ValueError, match="does not hold a complete checkpoint: 'progress'"):
         load_checkpoint(path, (), {})
     with pytest.raises(ValueError, match="`resume` needs a `checkpoint`"):
         quick(model, data, resume=True)
+
+
+def test_a_checkpoint_is_there_from_the_start(data, model, tmp_path, monkeypatch):
+    """Not that of a former fit: who is killed before the first report goes on with what was begun."""
+    path = tmp_path / "checkpoint.safetensors"
+    quick(model, data, steps=2, checkpoint=path)
+    whole = quick(model, data, seed=1)
+
+    def stop(*arguments):
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Loop, "_report", stop)
+        with pytest.raises(Killed):
+            quick(model, data, seed=1, checkpoint=path)
+    assert bits(quick(model, data, seed=1, checkpoint=path, resume=True).model) == bits(whole.model)
 
 
 # -- optimizers -----------------------------------------------------------------------------------------------
@@ -151,6 +179,12 @@ def test_schedules():
         ({"name": "lbfgs", "clip": 1.0}, "`clip` must be None for 'lbfgs'"),
         ({"warmup": -1}, "`warmup` must be a number of steps"),
         ({"final": 2}, r"`final` must be in \[0, 1\]"),
+        ({"options": {"b1": [1, 2]}}, r"`b1` must be a number, got \[1, 2\]"),
+        ({"options": {"b2": 1.5}}, r"`b2` must be in \[0, 1\), got 1.5"),
+        ({"options": {"eps": "small"}}, "`options` must be what optax.adam takes, got eps = 'small'"),
+        ({"options": {"eps": float("nan")}}, "`eps` must be finite"),
+        ({"name": "lbfgs", "options": {"linesearch": 1}}, "`options` must be what optax.lbfgs takes"),
+        ({"name": "ekf", "options": {"covariance": -1}}, "`covariance` must be positive"),
     ],
 )
 def test_bad_optimizers(arguments, message):
@@ -241,6 +275,27 @@ def test_a_nan_names_its_frame(data, model):
     frames[5] = dataclasses.replace(frames[5], forces=huge)
     with pytest.raises(ValueError, match=r"`train` led to a loss of inf at step \d+, .* force error of frame 5 "):
         quick(model, mff.Dataset(frames))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": "a"}, "`seed` must be a whole number that is not negative, got 'a'"),
+        ({"seed": -1}, "`seed` must be a whole number that is not negative, got -1"),
+        ({"weights": {"forces": 1.0}}, "`weights` must be LossWeights, got dict"),
+        ({"checkpoint": "."}, "`checkpoint` must be a file, got ., which is a folder"),
+        ({"log": "."}, "`log` must be a file, got ., which is a folder"),
+    ],
+)
+def test_what_is_no_setting_is_told(data, model, change, message):
+    with pytest.raises(ValueError, match=message):
+        quick(model, data, **change)
+
+
+def test_frames_of_no_weight_teach_nothing(data, model):
+    nothing = mff.Dataset(dataclasses.replace(frame, weight=0.0) for frame in data)
+    with pytest.raises(ValueError, match="`train` must hold a frame of positive weight with energy, got none"):
+        quick(model, nothing)
 
 
 def test_start_from_a_saved_model(data, model, tmp_path):

@@ -12,6 +12,7 @@ from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
 
 import miniffx as mff
+from miniffx.io.tensor_files import write_tensors
 
 D = mff.descriptors
 
@@ -137,17 +138,35 @@ def test_damaged_and_foreign_files_are_refused(tmp_path, model):
     content = path.read_bytes()
     for bad in (b"", content[:20], content[:-7], b"\xff" * 100, pickle.dumps({"a": 1})):
         path.write_bytes(bad)
-        with pytest.raises(ValueError, match="is not a readable model file"):
+        with pytest.raises(ValueError, match="is not a readable miniffx model"):
             mff.load(path)
     safetensors.numpy.save_file({"x": np.zeros(2)}, path)
     with pytest.raises(ValueError, match="is not a miniffx model"):
         mff.load(path)
-    header = {"format": "miniffx-model", "version": "99", "model": "{}"}
-    safetensors.numpy.save_file({"x": np.zeros(2)}, path, metadata=header)
-    with pytest.raises(ValueError, match="has version 99"):
-        mff.load(path)
-    for tree in ('{"type": "os.system", "fields": {}}', '{"type": "MLP", "fields": {"nonsense": 1}}', "[", "3"):
-        header = {"format": "miniffx-model", "version": "1", "model": tree}
+    for version in ("1", "99"):
+        header = {"format": "miniffx-model", "version": version, "model": "{}"}
         safetensors.numpy.save_file({"x": np.zeros(2)}, path, metadata=header)
+        with pytest.raises(ValueError, match={"1": "is damaged", "99": "has version 99"}[version]):
+            mff.load(path)
+    units = json.dumps({"energy": "eV", "length": "angstrom"})
+    for tree in ('{"type": "os.system", "fields": {}}', '{"type": "MLP", "fields": {"nonsense": 1}}', "[", "3"):
+        write_tensors(path, "miniffx-model", "1", {"x": np.zeros(2)}, {"units": units, "model": tree})
         with pytest.raises(ValueError, match="does not hold a complete model"):
+            mff.load(path)
+    for units in ('{"energy": "Ha", "length": "bohr"}', "no"):
+        write_tensors(path, "miniffx-model", "1", {}, {"units": units, "model": "3"})
+        with pytest.raises(ValueError, match="does not hold a complete model"):
+            mff.load(path)
+
+
+def test_no_bit_of_a_file_can_change_unnoticed(tmp_path, model):
+    path = tmp_path / "model.safetensors"
+    model.save(path)
+    content = bytearray(path.read_bytes())
+    rng = np.random.default_rng(0)
+    for place in (*rng.integers(0, len(content), 100), len(content) - 1):
+        damaged = content.copy()
+        damaged[place] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"damaged|readable|is not a miniffx|has version|complete"):
             mff.load(path)

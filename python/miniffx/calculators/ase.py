@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import ase
 
 NOTICED = 0.1  # Å, of any coordinate since models were last asked whether they extrapolate
+NEGLIGIBLE = 0.01  # of the range of a descriptor, outside of which it is: crystals are so beyond rattled ones
 VOIGT = [0, 4, 8, 5, 2, 1]  # xx, yy, zz, yz, xz, xy of a flattened matrix
 
 
@@ -44,8 +45,8 @@ class ASECalculator(Calculator):
     share theirs.
 
     Trained models among the energy's terms know how far their descriptors went in training: an ExtrapolationWarning
-    names the atom and the descriptor that is farthest out, the first time and whenever it is twice as far out as
-    ever before. They are asked for new structures, and where an atom or a lattice vector has moved by 0.1 Å since.
+    names the atom and the descriptor that is farthest out, the first time by more than a hundredth of its range, and
+    whenever it is twice as far out as ever before. They are asked for new structures, and where an atom or a lattice vector has moved by 0.1 Å since.
 
     Args:
         energy: a potential, a model, a model's file (:func:`miniffx.load`), or any function
@@ -112,7 +113,7 @@ class ASECalculator(Calculator):
             if isinstance(node, NNPotential) and node.histograms is not None
         ]
         self._asked: tuple[tuple[bytes, ...], np.ndarray] | None = None  # the structure that they were asked about
-        self._farthest = 0.0  # out of the range of a descriptor, in units of the range
+        self._farthest = NEGLIGIBLE / 2  # out of the range of a descriptor, in units of the range
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """What was pickled where JAX had double precision is no use where it has not: ValueError."""
@@ -146,18 +147,21 @@ class ASECalculator(Calculator):
         self.results = {}
         state, self._last = self._follow(current), None  # nothing to go on from where this fails
         neighbors = state.neighbors
-        # Without a skin nothing serves twice, and to ask would be for nothing.
-        if self.skin == 0 or not neighbors.serves(state.padded):
+        if self.skin == 0 or state.expected >= 1:
             neighbors = _update(neighbors, state.padded)
         values = _evaluate(self.energy, state.padded, neighbors)
         super().calculate(atoms, properties, system_changes)  # copies the atoms, meanwhile
+        numbers = np.array(values, dtype=np.float64)
+        if not numbers[0, 1] < 1:  # the list did not serve
+            _finite_positions(current)
+            neighbors = _update(neighbors, state.padded)
+            numbers = np.array(_evaluate(self.energy, state.padded, neighbors), dtype=np.float64)
         if neighbors is not state.neighbors and neighbors.overflow:
             state = self._fit(state.structure, state.seen)
             neighbors = state.neighbors
-            values = _evaluate(self.energy, state.padded, neighbors)
-        self._last = state._replace(neighbors=neighbors)
+            numbers = np.array(_evaluate(self.energy, state.padded, neighbors), dtype=np.float64)
+        self._last = state.after(neighbors, float(numbers[0, 1]))
 
-        numbers = np.array(values, dtype=np.float64)
         energy, stress, forces = float(numbers[0, 0]), numbers[1:4], numbers[4 : 4 + len(current)]
         if not np.isfinite(forces).all() or not math.isfinite(energy):
             raise CalculationFailed(f"energy and forces must be finite, got an energy of {energy} eV")
@@ -196,11 +200,11 @@ class ASECalculator(Calculator):
         if last is None or last.seen[:2] != seen[:2]:
             return self._fit(host_structure_from_ase(atoms, self.dtype), seen)
         if last.seen == seen:  # they only moved: all else has been checked
-            positions = _checks.array("positions", atoms.positions, (None, 3), "an array of Cartesian positions")
-            structure = dataclasses.replace(last.structure, positions=host(positions.astype(self.dtype)))
+            structure = dataclasses.replace(last.structure, positions=host(atoms.positions.astype(self.dtype)))
         else:
             structure = host_structure_from_ase(atoms, self.dtype)
-        return _State(seen, structure, structure.pad(last.padded.n_atoms), last.neighbors)
+        padded = structure.pad(last.padded.n_atoms)
+        return last._replace(seen=seen, structure=structure, padded=padded)
 
     def _fit(self, structure: Structure, seen: tuple[bytes, ...]) -> _State:
         """The structure with a new list, in a shape that has a program or gets one."""
@@ -227,12 +231,20 @@ class _State(NamedTuple):
         structure: as it came.
         padded: as the program takes it.
         neighbors: a list for `padded`, or for the same atoms elsewhere.
+        spent: the part of its skin that was used up.
+        expected: the part that will be, if atoms go on as they went.
     """
 
     seen: tuple[bytes, ...]
     structure: Structure
     padded: Structure
     neighbors: NeighborList
+    spent: float = 0.0
+    expected: float = 0.0
+
+    def after(self, neighbors: NeighborList, spent: float) -> _State:
+        """When energies have been computed with this list."""
+        return self._replace(neighbors=neighbors, spent=spent, expected=2 * spent - self.spent)
 
 
 # Two programs, not one: where the list serves, none of it is written again.
@@ -243,14 +255,23 @@ def _update(neighbors: NeighborList, structure: Structure) -> NeighborList:
 
 @jax.jit
 def _evaluate(energy: EnergyFunction, structure: Structure, neighbors: NeighborList) -> Array:
-    """[1 + 3 + n_atoms, 3] E (three times), σ (NaN without a volume), F: one array, for each costs a transfer."""
+    """[1 + 3 + n_atoms, 3] E and how much of the skin is spent, σ (NaN without a volume), F.
+
+    One array, for each costs a transfer. Whether the list served is known afterwards: it mostly does, and to find that
+    out on the host before would take as long as a tenth of the forces of a cheap potential.
+    """
     e, forces, stress = energy_forces_stress(energy)(structure, neighbors)
-    return jnp.concatenate([jnp.full((1, 3), e), stress, forces])
+    first = jnp.stack([e, neighbors._spent(structure).astype(e.dtype), jnp.zeros_like(e)])
+    return jnp.concatenate([first[None], stress, forces])
 
 
 @jax.jit
 def _atomic(energy: Any, structure: Structure, neighbors: NeighborList) -> Array:
     return energy.atomic(structure, neighbors)
+
+
+def _finite_positions(atoms: ase.Atoms) -> None:
+    _checks.array("positions", atoms.positions, (None, 3), "an array of Cartesian positions")
 
 
 @functools.lru_cache(maxsize=8)  # few cells, asked for at every step

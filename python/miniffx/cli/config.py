@@ -78,10 +78,10 @@ class Training:
     learning_rate: float = key(0.005, "the largest; 'lbfgs' and 'ekf' have none, and none of the next four")
     schedule: str = key("cosine", "how it ends: 'cosine', 'linear', 'exponential', or 'constant'")
     final: float = key(0.0, "the fraction of the learning rate at the last step")
-    warmup: int = key(100, "steps in which the learning rate grows from 0")
+    warmup: int = key(-1, "steps in which the learning rate grows from 0; -1: 100, in short runs a tenth of the steps")
     clip: float = key(0.0, "the longest gradient (global norm); 0: any")
     options: dict = key({}, "further arguments of the optimizer, as in optax: { b1 = 0.95 }")
-    average: float = key(0.999, "decay per step of averaged weights, for instance 0.999; 0: no averages")
+    average: float = key(-1.0, "decay per step of averaged weights; 0: no averages; -1: 0.999, for 'lbfgs' none")
     patience: int = key(0, "stop after so many steps without a better validation score; 0: never")
     force_fraction: float = key(1.0, "part of the frames of a mini-batch whose forces and stress are looked at")
     memory: float = key(0.0, "GiB for what forces need; beyond that every step computes it; 0: half of what is free")
@@ -212,6 +212,9 @@ def _checked(name: str, value: Any, annotation: str) -> Any:
             return isinstance(item, bool) and kind == "bool"
         return isinstance(item, int if kind == "int" else str if kind == "str" else (int, float))
 
+    numbers = value if isinstance(value, list) else [value]
+    if any(isinstance(item, int | float) and not abs(item) < LARGEST for item in numbers):
+        raise ValueError(f"`{name}` must be finite and smaller than {LARGEST}, got {value!r}")
     kinds = annotation.split(" | ")
     if not any(fits(value, kind) for kind in kinds):
         words = {
@@ -252,13 +255,14 @@ def _check_values(config: Config) -> None:
         require(getattr(training, name) > 0, f"training.{name}", "positive", getattr(training, name))
     for name in ("energy_weight", "force_weight", "stress_weight", "partial_energy_weight"):
         value = getattr(training, name)
-        require(0 <= value < float("inf"), f"training.{name}", "finite and not negative", value)
+        require(value >= 0, f"training.{name}", "finite and not negative", value)
     weights = sum(getattr(training, f"{name}_weight") for name in ("energy", "force", "stress", "partial_energy"))
     require(weights > 0, "training.energy_weight", "positive where the others are 0", training.energy_weight)
     require(training.seed >= 0, "training.seed", "not negative", training.seed)
-    for name in ("patience", "warmup"):
-        require(getattr(training, name) >= 0, f"training.{name}", "not negative", getattr(training, name))
-    require(0 <= training.average < 1, "training.average", "in [0, 1)", training.average)
+    require(training.patience >= 0, "training.patience", "not negative", training.patience)
+    require(training.warmup >= -1, "training.warmup", "a number of steps, or -1", training.warmup)
+    average = training.average
+    require(0 <= average < 1 or average == -1, "training.average", "in [0, 1), or -1", average)
     require(training.memory >= 0, "training.memory", "at least 0", training.memory)
     require(0 < training.force_fraction <= 1, "training.force_fraction", "in (0, 1]", training.force_fraction)
     validated = bool(data.validation)
@@ -270,9 +274,9 @@ def _check_values(config: Config) -> None:
     require(asked, "charges.steps", "positive where [charges] says anything else", charges.steps)
     require(all(width > 0 for width in charges.hidden), "charges.hidden", "positive widths", charges.hidden)
     total = charges.total_charge
-    known = total == "free" or (isinstance(total, float) and abs(total) < float("inf"))
+    known = total == "free" or isinstance(total, float)
     require(known, "charges.total_charge", "a finite number or 'free'", total)
-    require(0 < charges.accuracy < float("inf"), "charges.accuracy", "positive, in eV/Å", charges.accuracy)
+    require(charges.accuracy > 0, "charges.accuracy", "positive, in eV/Å", charges.accuracy)
     names = ("hidden", "activation", "bias")
     types = {item.name: str(item.type) for item in dataclasses.fields(network)}
     for label, entries in network.species.items():
@@ -302,7 +306,7 @@ def optimizer(config: Config) -> Any:
         learning_rate=training.learning_rate,
         schedule=training.schedule,
         final=training.final,
-        warmup=training.warmup,
+        warmup=None if training.warmup < 0 else training.warmup,
         clip=training.clip or None,
         options=training.options,
     )
@@ -339,6 +343,7 @@ def normalization(config: Config) -> Any:
     )
 
 
+LARGEST = 2**31  # of all numbers
 RECIPES = ("default", "behler", "gaussian")
 
 

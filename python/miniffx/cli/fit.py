@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import textwrap
 from pathlib import Path
@@ -14,6 +15,7 @@ from matplotlib.figure import Figure
 import miniffx as mff
 from miniffx.cli.config import Config, loss_weights, normalization, optimizer
 from miniffx.io.files import replacing
+from miniffx.training.memory import free_memory
 
 MODEL, CHECKPOINT, LOG, ERRORS = "model.safetensors", "checkpoint.safetensors", "log.jsonl", "errors.json"
 CHARGES_CHECKPOINT, CHARGES_LOG = "charges-checkpoint.safetensors", "charges-log.jsonl"
@@ -93,7 +95,7 @@ def _options(config: Config, resume: bool) -> dict[str, Any]:
         "optimizer": optimizer(config),
         "batch_size": None if training.optimizer == "lbfgs" else training.batch_size,
         "seed": training.seed,
-        "average": training.average,
+        "average": None if training.average < 0 else training.average,
         "patience": training.patience or None,
         "resume": resume,
     }
@@ -169,10 +171,25 @@ def _initial_model(config: Config, train: mff.Dataset) -> Any:
         name: {label: network.species.get(label, {}).get(name, getattr(network, name)) for label in descriptors.species}
         for name in ("hidden", "activation", "bias")
     }
+    _require_memory(descriptors, options["hidden"], network.members)
     key = jax.random.key(config.training.seed)
     if network.members > 1:
         return mff.Committee.init(key, descriptors, members=network.members, **options)
     return mff.NNPotential.init(key, descriptors, **options)
+
+
+def _require_memory(descriptors: mff.descriptors.DescriptorSet, hidden: dict[str, list[int]], members: int) -> None:
+    """MemoryError if weights, their gradient, averages and what optimizers keep do not fit."""
+    count = 0
+    for label, widths in hidden.items():
+        layers = [len(descriptors.of(label)), *widths, 1]
+        count += members * sum((n + 1) * m for n, m in itertools.pairwise(layers))
+    needed, free = 6 * 8 * count, free_memory()
+    if needed > free:
+        raise MemoryError(
+            f"`network.hidden` and `network.members` make {count} weights, which need about {needed / 2**30:.3g} GiB, "
+            f"of which {free / 2**30:.3g} are free"
+        )
 
 
 def _draw(history: list[Any], model: Any, shown: mff.Dataset, folder: Path) -> None:
@@ -260,7 +277,10 @@ def _read_data(config: Config) -> tuple[mff.Dataset, mff.Dataset | None, mff.Dat
     if isinstance(config.data.validation, str) and config.data.validation:
         validation = mff.Dataset.read(config.base / config.data.validation)
     elif config.data.validation:
-        train, validation = train.split(float(config.data.validation), seed=config.training.seed)
+        try:
+            train, validation = train.split(float(config.data.validation), seed=config.training.seed)
+        except ValueError as error:
+            raise ValueError(f"`data.validation`: {error}") from error
     for name, data in (("validation", validation), ("test", test)):
         unknown = sorted(set(data.species) - set(train.species)) if data is not None else []
         if unknown:

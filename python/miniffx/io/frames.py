@@ -47,10 +47,11 @@ class Frame:
     __repr__ = brief_repr
 
     def __post_init__(self) -> None:
-        if not np.isfinite(self.energy):
-            raise ValueError(f"`energy` must be finite, got {self.energy}")
-        if not (np.isfinite(self.weight) and self.weight >= 0):
-            raise ValueError(f"`weight` must be finite and not negative, got {self.weight}")
+        _checks.structure(self.structure)
+        if not self.structure.n_atoms:
+            raise ValueError("`structure` must have atoms, got none")
+        _checks.real("energy", self.energy)
+        _checks.non_negative("weight", self.weight)
         if self.stress is not None:
             _checks.array("stress", self.stress, (3, 3), "a matrix")
             if not self.volume > 0:

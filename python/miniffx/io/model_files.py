@@ -1,4 +1,4 @@
-"""Model files: safetensors with the model's structure as JSON in the header. No pickle: opening runs no code.
+"""Model files: tensor files (tensor_files.py) with the model's structure as JSON in the header.
 
 The header's metadata hold
 
@@ -22,11 +22,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import safetensors
-import safetensors.numpy
 
 from miniffx import descriptors, models, potentials
-from miniffx.io.files import replacing
+from miniffx.io.tensor_files import read_tensors, write_tensors
 
 FORMAT = "miniffx-model"
 VERSION = "1"
@@ -49,14 +47,7 @@ def save_model(model: Any, path: str | os.PathLike[str]) -> None:
     """
     tensors: dict[str, np.ndarray] = {}
     tree = _encode(model, "model", tensors)
-    metadata = {
-        "format": FORMAT,
-        "version": VERSION,
-        "units": json.dumps(UNITS),
-        "model": json.dumps(tree),
-    }
-    with replacing(path) as temporary:
-        safetensors.numpy.save_file(tensors, temporary, metadata=metadata)
+    write_tensors(path, FORMAT, VERSION, tensors, {"units": json.dumps(UNITS), "model": json.dumps(tree)})
 
 
 def load_model(path: str | os.PathLike[str]) -> Any:
@@ -64,22 +55,15 @@ def load_model(path: str | os.PathLike[str]) -> Any:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: a damaged file, a file of another kind, or of a later version of the format.
+        ValueError: a damaged file, a file of another kind or with other units, or of a later version of the format.
     """
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"`path` must be a model file, got {path}, which does not exist")
+    tensors, metadata = read_tensors(path, FORMAT, VERSION, "miniffx model")
     try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except Exception as error:  # safetensors raises its own error, OSError and others for damaged files
-        raise ValueError(f"{path} is not a readable model file: {error}") from error
-    if metadata.get("format") != FORMAT:
-        raise ValueError(f"{path} is not a miniffx model: its format is {metadata.get('format')!r}, not {FORMAT!r}")
-    if metadata.get("version") != VERSION:
-        raise ValueError(f"{path} has version {metadata.get('version')} of the model format, {VERSION} is supported")
-    try:
+        if (units := json.loads(metadata["units"])) != UNITS:
+            raise ValueError(f"its units are {units}, not {UNITS}")
         model = _decode(json.loads(metadata["model"]), tensors)
     except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} does not hold a complete model: {error}") from error

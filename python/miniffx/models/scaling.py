@@ -144,9 +144,9 @@ def fit_scaling(
     deviation = np.linalg.lstsq(counts / sizes[:, None], energies / sizes - common, rcond=1e-6)[0]
     offsets = common + deviation if normalization.energy_offsets else np.zeros_like(deviation)
     residual = (energies - counts @ offsets) / sizes
-    scale = residual.std() if normalization.energy_scale is None else np.asarray(normalization.energy_scale, float)
-    if not scale > 1e-6:  # one frame, or all alike: the energies say nothing about the scale
-        scale = 1.0
+    scale = np.asarray(normalization.energy_scale or residual.std(), float)
+    if normalization.energy_scale is None and not scale > 1e-6:  # one frame, or all alike: they say nothing about it
+        scale = np.asarray(1.0)
     return Scaling(tuple(map(host, centers)), tuple(map(host, factors)), host(offsets), host(scale))
 
 

@@ -175,7 +175,11 @@ class NeighborList:
                 return False
 
     def _covers(self, structure: Structure, xp: Any = jnp) -> Array:
-        """Whether every pair now within the cutoff was within cutoff + skin when the list was built.
+        """Whether every pair now within the cutoff was within cutoff + skin when the list was built."""
+        return self._spent(structure, xp) < 1
+
+    def _spent(self, structure: Structure, xp: Any = jnp) -> Array:
+        """The part of the skin that is used up: below 1 every pair within the cutoff was within reach when built.
 
         With the periodic lattice vectors mapped by F and u the motion of the atoms beyond that map, a pair has
         D = D₀ F + u_j − u_i, so |D₀| ≤ ‖F⁻¹‖ (|D| + 2 max|u|); the spectral norm is at most 1 + ‖F⁻¹ − 1‖.
@@ -183,9 +187,9 @@ class NeighborList:
         (r, cell, species), (r_now, cell_now, species_now) = (
             (xp.asarray(x.positions), xp.asarray(x.cell), xp.asarray(x.species_index)) for x in (self, structure)
         )
-        covers = (species == species_now).all()
+        same = (species == species_now).all()
         if self.skin == 0:
-            return covers & (r == r_now).all() & (cell == cell_now).all()
+            return xp.where(same & (r == r_now).all() & (cell == cell_now).all(), 0.0, np.inf)
         moved, stretch = r_now - r, 1.0
         axes = np.flatnonzero(self.pbc)
         if len(axes) and not (xp is np and np.array_equal(cell, cell_now)):
@@ -196,9 +200,8 @@ class NeighborList:
             stretch += xp.sqrt(((xp.linalg.inv(one + change) - one) ** 2).sum())
         squared = xp.where(species >= 0, (moved * moved).sum(axis=-1), 0)
         longest = xp.sqrt(squared.max(initial=0))
-        for reach in {self.cutoff, self.triple_cutoff or self.cutoff}:
-            covers &= stretch * (reach + 2 * longest) < reach + self.skin
-        return covers
+        reach = max(self.cutoff, self.triple_cutoff or 0.0)  # of two cutoffs the longer one needs more
+        return xp.where(same, (stretch * (reach + 2 * longest) - reach) / self.skin, np.inf)
 
     def _request(self) -> Request:
         return Request(self.cutoff, self.triple_cutoff, self.closed, self.triple_species, self.skin)

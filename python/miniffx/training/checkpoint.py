@@ -1,4 +1,4 @@
-"""Checkpoints: all that a fit needs to go on as if nothing had happened. Safetensors with a JSON header, no pickle.
+"""Checkpoints: all that a fit needs to go on as if nothing had happened, in a tensor file (io/tensor_files.py).
 
 The header's metadata hold
 
@@ -22,10 +22,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import safetensors
-import safetensors.numpy
 
-from miniffx.io.files import replacing
+from miniffx.io.tensor_files import read_tensors, write_tensors
 
 FORMAT = "miniffx-checkpoint"
 VERSION = "1"
@@ -35,15 +33,9 @@ def save_checkpoint(
     path: str | os.PathLike[str], tree: Any, progress: Mapping[str, Any], origin: Mapping[str, str]
 ) -> None:
     """Write a checkpoint; the file appears whole or not at all, and until then the old one stays."""
-    metadata = {
-        "format": FORMAT,
-        "version": VERSION,
-        "progress": json.dumps(progress),
-        "origin": json.dumps(origin),
-    }
     tensors = {name: _to_array(leaf) for name, leaf in _named(tree)}
-    with replacing(path) as temporary:
-        safetensors.numpy.save_file(tensors, temporary, metadata=metadata)
+    metadata = {"progress": json.dumps(progress), "origin": json.dumps(origin)}
+    write_tensors(path, FORMAT, VERSION, tensors, metadata)
 
 
 def load_checkpoint(
@@ -58,16 +50,11 @@ def load_checkpoint(
     path = Path(path)
     for leftover in path.parent.glob(f".{path.name}.*"):
         leftover.unlink(missing_ok=True)
+    tensors, metadata = read_tensors(path, FORMAT, VERSION, "miniffx checkpoint")
     try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except Exception as error:  # safetensors raises its own error, OSError and others for damaged files
-        raise ValueError(f"{path} is not a readable checkpoint: {error}") from error
-    if metadata.get("format") != FORMAT or metadata.get("version") != VERSION:
-        kind, version = metadata.get("format"), metadata.get("version")
-        raise ValueError(f"{path} must be a checkpoint ({FORMAT} {VERSION}), got {kind!r} {version!r}")
-    made_with, progress = json.loads(metadata["origin"]), json.loads(metadata["progress"])
+        made_with, progress = json.loads(metadata["origin"]), json.loads(metadata["progress"])
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{path} does not hold a complete checkpoint: {error}") from error
     changed = [name for name in origin if made_with.get(name) != origin[name]]
     if changed:
         was, now = made_with.get(changed[0]), origin[changed[0]]

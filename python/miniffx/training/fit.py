@@ -107,8 +107,8 @@ def fit(
             first 10/(1 − a) steps; 0: of the weights as they are. None: 0.999 for the optimizers of
             :class:`Optimizer` that take mini-batches, 0 for "lbfgs", an optax transformation, and a FeatureTable.
         patience: stop when the validation score has not become better for so many steps; needs `validation`.
-        checkpoint: a file to be replaced at every report (of which there are up to 100) with all that it takes to go
-            on; killing the process at any moment leaves a whole one.
+        checkpoint: a file to be replaced at the start and at every report (of which there are up to 100) with all that
+            it takes to go on; killing the process at any moment leaves a whole one.
         resume: go on from the checkpoint, if there is one, with the same bits as without the interruption. Data,
             model and settings have to be the same.
         log: a file for the session, one JSON object per line (:class:`miniffx.training.SessionLog`).
@@ -133,6 +133,10 @@ def fit(
     for name, count in (("steps", steps), ("batch_size", batch_size), ("patience", patience)):
         if count is not None and (not _checks.is_whole(count) or count < 1):
             raise ValueError(f"`{name}` must be a positive integer, got {count!r}")
+    if not _checks.is_whole(seed) or seed < 0:
+        raise ValueError(f"`seed` must be a whole number that is not negative, got {seed!r}")
+    if weights is not None and not isinstance(weights, LossWeights):
+        raise ValueError(f"`weights` must be LossWeights, got {type(weights).__name__}")
     whole_set, transformation = _optimizer(optimizer, steps)
     if batch_size is not None and whole_set:
         raise ValueError(f"`batch_size` must be None for 'lbfgs', which takes the whole set, got {batch_size}")
@@ -147,8 +151,11 @@ def fit(
         raise ValueError("`resume` needs a `checkpoint` to go on from, got none")
     if memory is not None:
         _checks.positive("memory", memory)
-    if checkpoint is not None and not Path(checkpoint).parent.is_dir():
-        raise FileNotFoundError(f"`checkpoint` must be in an existing folder, got {checkpoint}")
+    for name, path in (("checkpoint", checkpoint), ("log", log)):
+        if path is not None and not Path(path).parent.is_dir():
+            raise FileNotFoundError(f"`{name}` must be in an existing folder, got {path}")
+        if path is not None and Path(path).is_dir():
+            raise ValueError(f"`{name}` must be a file, got {path}, which is a folder")
     filters = isinstance(transformation, Kalman)
     if filters and force_fraction != 1:
         raise ValueError(f"`force_fraction` must be 1 for 'ekf', got {force_fraction}; choose `projections`")
@@ -180,12 +187,8 @@ def fit(
         order=order,
         patience=patience,
         checkpoint=None if checkpoint is None else Path(checkpoint),
+        # Settings first, then data, then what follows from both: what differs first is what was changed.
         origin={
-            "model": digest(
-                problem.parameters, problem.fixed, getattr(problem.fixed, "descriptors", None), *problem.frozen
-            ),
-            "train": digest(*_contents(train)),
-            "validation": "none" if validation is None else digest(*_contents(validation)),
             "optimizer": repr(optimizer) if isinstance(optimizer, str | Optimizer) else "an optax transformation",
             "weights": repr(weights),
             "steps": repr(steps),
@@ -194,6 +197,12 @@ def fit(
             "average": repr(float(average)),
             "force_fraction": repr(force_fraction),
             "patience": repr(patience),
+            "normalization": repr(normalization),
+            "train": digest(*_contents(train)),
+            "validation": "none" if validation is None else digest(*_contents(validation)),
+            "model": digest(
+                problem.parameters, problem.fixed, getattr(problem.fixed, "descriptors", None), *problem.frozen
+            ),
         },
         log=SessionLog(log, append=resume),
         callback=None if callback is None else lambda entry, best: callback(entry, problem.finish(best)),

@@ -108,6 +108,8 @@ class Loop:
         progress = Progress(state, state.candidate, np.full(shape, np.inf), np.zeros(shape, int))
         if not resume or self.checkpoint is None or not self.checkpoint.exists():
             self.log.write("start", **self.origin)
+            if self.checkpoint is not None:  # in the place of one that a former fit may have left there
+                self._save(progress)
             return progress
         (state, best), saved = load_checkpoint(self.checkpoint, (state, progress.best), self.origin)
         self.log.write("resume", step=saved["step"])

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import optax
 
 from miniffx import _checks
@@ -21,6 +23,7 @@ NAMES = (
 )
 LEARNING_RATE = 5e-3
 WARMUP = 100
+DECAYS = ("b1", "b2", "b3", "decay", "momentum")  # options that are fractions of what was
 SCHEDULES = ("cosine", "constant", "linear", "exponential")
 
 
@@ -79,9 +82,28 @@ class Optimizer:
         accepted = [name for name in inspect.signature(self._factory).parameters if name != "learning_rate"]
         for name in options:
             known(f"option of {self.name}", name, accepted)
+        object.__setattr__(self, "options", tuple(sorted(options.items())))  # hashable
         if self.name == "ekf":
             Kalman(**options)
-        object.__setattr__(self, "options", tuple(sorted(options.items())))  # hashable
+        elif options:
+            self._try()
+
+    def _try(self) -> None:
+        """ValueError unless optax takes the options and makes an update with them."""
+        options = dict(self.options)
+        for name, value in options.items():
+            if name in DECAYS and value is not None and not 0 <= _checks.real(name, value) < 1:
+                raise ValueError(f"`{name}` must be in [0, 1), got {value!r}")
+            if isinstance(value, float):
+                _checks.real(name, value)
+        try:
+            hash(self)
+            made: Any = self.transformation(1)
+            jax.eval_shape(lambda x: made.update(x, made.init(x), x, value=x[0], grad=x, value_fn=jnp.sum), jnp.ones(2))
+        except Exception as error:  # whatever JAX raises where it is given what it does not know
+            given = ", ".join(f"{name} = {value!r}" for name, value in options.items())
+            why = " ".join(str(error).split())[:200]
+            raise ValueError(f"`options` must be what optax.{self.name} takes, got {given}: {why}") from error
 
     @property
     def whole_set(self) -> bool:
@@ -121,10 +143,7 @@ def _transformation(optimizer: Optimizer, steps: int) -> optax.GradientTransform
     if optimizer.name == "ekf":
         return Kalman(**dict(optimizer.options))
     rate = {"learning_rate": optimizer.rate(steps)} if optimizer.has_rate else {}
-    try:
-        result = optimizer._factory(**rate, **dict(optimizer.options))
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"`options` of {optimizer.name} must be those of optax, got {error}") from error
+    result = optimizer._factory(**rate, **dict(optimizer.options))
     if optimizer.clip is not None:
         result = optax.chain(optax.clip_by_global_norm(optimizer.clip), result)
     return optax.with_extra_args_support(result)

@@ -19,12 +19,13 @@ from miniffx.models import MLP, ChargedPotential, ChargeModel, Committee, Histog
 from miniffx.models.scaling import feature_units, fit_scaling, without_components
 from miniffx.neighbors import Array
 from miniffx.training import feature_table, stored, stored_charges
-from miniffx.training.dataset import Dataset
+from miniffx.training.dataset import FIELDS, Dataset
 from miniffx.training.feature_table import FeatureTable, TableBatch
 from miniffx.training.featurize import Features, Slopes, compute, groups_of, result_bytes
 from miniffx.training.loss import Difference, LossWeights, only, positive_terms
 from miniffx.training.memory import free_memory
 
+OUTLIER = 1e5  # how far from the median an energy per atom has to be, in units of the median distance, to be told
 KEPT = 0.5  # of the free memory that stored features may take
 
 
@@ -203,6 +204,8 @@ def _network_problem(
     for name, data in (("train", train), ("validation", validation)):
         if data is not None or name == "train":
             _check(model, name, data, terms)
+    if learnt is stored:
+        _warn_of_outlier(train)
     slopes: Slopes = "pairs" if "force" in terms or "stress" in terms else None
     features = _features(model.descriptors, "train", train, slopes, memory)
     dtype = next(iter(features.batches[0].species.values())).values.dtype
@@ -266,7 +269,11 @@ def _samples(
     labels = [f"frame {n}" + (f" ({frame.group})" if frame.group else "") for n, frame in enumerate(data)]
     batches = learnt.make_batches(model, data, features, terms)
     indices = [batch.indices for batch in features.batches]
-    return Samples(name, batches, indices, learnt.totals(data, terms), labels)
+    totals = learnt.totals(data, terms)
+    for term, total in totals.items():
+        if name == "train" and not total > 0:
+            raise ValueError(f"`{name}` must hold a frame of positive weight with {FIELDS[term]}, got none")
+    return Samples(name, batches, indices, totals, labels)
 
 
 def _scaled(
@@ -294,6 +301,19 @@ def _scaled(
     if normalization.components is not None:
         units = feature_units(per_species, normalization, shared)
     return dataclasses.replace(model, scaling=scaling, histograms=Histograms.of(per_species)), units
+
+
+def _warn_of_outlier(train: Dataset) -> None:
+    """UserWarning for a frame with an energy per atom that is out of all proportion: one is enough to spoil a fit."""
+    energies = np.array([frame.energy / frame.structure.n_atoms for frame in train])
+    away = np.abs(energies - np.median(energies))
+    worst, usual = int(np.argmax(away)), max(float(np.median(away)), 1e-3)
+    if away[worst] > OUTLIER * usual:
+        warnings.warn(
+            f"`train`: the energy of frame {worst} is {away[worst]:.3g} eV/atom away from the median of all, others "
+            f"{usual:.3g}",
+            stacklevel=2,
+        )
 
 
 def _check(model: NNPotential | ChargedPotential, name: str, data: Any, terms: tuple[str, ...]) -> None:

@@ -20,8 +20,6 @@ class SessionLog:
         self._path = None if path is None else Path(path)
         if self._path is None:
             return
-        if not self._path.parent.is_dir():
-            raise FileNotFoundError(f"`log` must be in an existing folder, got {path}")
         if append and self._path.exists():
             content = self._path.read_bytes()
             if content and not content.endswith(b"\n"):  # a killed process stopped within a line
