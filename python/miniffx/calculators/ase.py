@@ -46,7 +46,8 @@ class ASECalculator(Calculator):
 
     Trained models among the energy's terms know how far their descriptors went in training: an ExtrapolationWarning
     names the atom and the descriptor that is farthest out, the first time by more than a hundredth of its range, and
-    whenever it is twice as far out as ever before. They are asked for new structures, and where an atom or a lattice vector has moved by 0.1 Å since.
+    whenever it is twice as far out as ever before. They are asked for new structures, and where an atom or a lattice
+    vector has moved by 0.1 Å since.
 
     Args:
         energy: a potential, a model, a model's file (:func:`miniffx.load`), or any function
