@@ -206,7 +206,7 @@ def test_bad_options(arguments, message):
 def test_what_cannot_be_is_refused(data, model, monkeypatch):
     with pytest.raises(ValueError, match=r"`force_fraction` must be 1 for 'ekf', got 0\.5"):
         quick(model, data, force_fraction=0.5)
-    monkeypatch.setattr(kalman, "free_memory", lambda: 1e5)
+    monkeypatch.setattr(kalman, "free_memory", lambda: 5e4)
     with pytest.raises(
         MemoryError, match=r"`optimizer` 'ekf' needs .* GiB for the covariances of 21 weights, of which"
     ):
