@@ -3,9 +3,10 @@
     python benchmarks/second_order.py [--seeds 3]       # ten minutes; writes benchmarks/results/second_order.json
 
 27 symmetry functions, cutoff 5.5 Å, a 24-24 tanh network: the setup of Zuo et al., J. Phys. Chem.
-A 124, 731 (2020), doi:10.1021/acs.jpca.9b08723, on their frames in `../shared`. The time is wall time of the whole
-process: neighbour lists, descriptors, compilation, training, errors. All training frames are learnt from; test frames
-choose nothing.
+A 124, 731 (2020), doi:10.1021/acs.jpca.9b08723, on their frames in `../shared`. The time is wall time of the process
+from its start to the trained model: reading, neighbour lists, descriptors, compilation, training; beside it that of the
+whole process, which then computes test errors. All training frames are learnt from; test frames choose nothing. Steps,
+averages and the weight of forces were chosen on a sixth of the training frames, held out.
 """
 
 from __future__ import annotations
@@ -32,8 +33,9 @@ DATA = HERE.parents[1] / "shared" / "data" / "mlearn"
 BOHR = 0.529177210903  # Å
 ETAS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # Bohr⁻²
 CUTOFF = 5.5
-STEPS = {"ekf": 800, "adam": 4000}
-AVERAGE = {"ekf": 0.98, "adam": 0.999}
+STEPS = {"ekf": 1500, "adam": 4000}
+AVERAGE = {"ekf": 0.99, "adam": 0.999}
+WEIGHTS = {"ekf": mff.LossWeights(forces=0.015), "adam": mff.LossWeights()}
 COLUMNS = (("energy_mae", "meV/atom"), ("energy_rmse", "meV/atom"), ("force_mae", "meV/Å"), ("force_rmse", "meV/Å"))
 
 
@@ -69,28 +71,32 @@ def train(name: str, seed: int) -> dict[str, float]:
         optimizer=optimizer,
         steps=STEPS[name],
         average=AVERAGE[name],
+        weights=WEIGHTS[name],
         seed=seed,
         progress=False,
     )
+    trained = time.time()
     errors = mff.evaluate(result.model, test)
-    return {column: 1e3 * getattr(errors, column) for column, _ in COLUMNS}
+    return {"trained": trained} | {column: 1e3 * getattr(errors, column) for column, _ in COLUMNS}
 
 
 def run(name: str, seed: int) -> dict[str, Any]:
     """One training in a process of its own: seconds and errors."""
-    start = time.perf_counter()
+    start = time.time()
     command = [sys.executable, "-W", "ignore", __file__, "--one", name, str(seed)]
     said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    return {"optimizer": name, "seed": seed, "seconds": time.perf_counter() - start, **json.loads(said)}
+    found = json.loads(said)
+    seconds = {"seconds": found.pop("trained") - start, "seconds_with_errors": time.time() - start}
+    return {"optimizer": name, "seed": seed, **seconds, **found}
 
 
 def table(name: str, runs: list[dict[str, Any]]) -> str:
     """Median, least and most."""
-    lines = [f"{name:<24}{'median':>10}{'min':>10}{'max':>10}"]
-    for column, unit in (*COLUMNS, ("seconds", "whole process")):
+    lines = [f"{name:<28}{'median':>10}{'min':>10}{'max':>10}"]
+    for column, unit in (*COLUMNS, ("seconds", "to the model"), ("seconds_with_errors", "all")):
         values = [each[column] for each in runs]
         lines.append(
-            f"{f'{column} ({unit})':<24}{statistics.median(values):>10.1f}{min(values):>10.1f}{max(values):>10.1f}"
+            f"{f'{column} ({unit})':<28}{statistics.median(values):>10.1f}{min(values):>10.1f}{max(values):>10.1f}"
         )
     return "\n".join(lines)
 
@@ -106,7 +112,13 @@ def main() -> None:
         print(json.dumps(train(options.one[0], int(options.one[1]))))
         return
     runs = [run(name, seed) for name in STEPS for seed in range(options.seeds)]
-    record = {"machine": machine(), "steps": STEPS, "average": AVERAGE, "runs": runs}
+    record = {
+        "machine": machine(),
+        "steps": STEPS,
+        "average": AVERAGE,
+        "weights": {n: repr(w) for n, w in WEIGHTS.items()},
+        "runs": runs,
+    }
     options.output.write_text(json.dumps(record, indent=1) + "\n")
     print("\n\n".join(table(name, [each for each in runs if each["optimizer"] == name]) for name in STEPS))
 
