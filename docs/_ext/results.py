@@ -266,13 +266,19 @@ def anything(record: Any) -> None:
             continue
         if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
             display(Markdown(f"**{label(key)}**\n\n{table([flat(item) for item in value])}"))
-        elif isinstance(value, dict) and value and all(isinstance(item, dict) for item in value.values()):
-            rows = [{"": name, **flat(item)} for name, item in value.items()]
+        elif isinstance(value, dict) and value and all(map(_records, value.values())):
+            rows = [{"": name, **flat(item)} for name, items in value.items() for item in _records(items)]
             display(Markdown(f"**{label(key)}**\n\n{table(rows)}"))
         else:
             single |= flat({key: value})
     if single:
         display(Markdown(table([{"": name, "value": value} for name, value in single.items()])))
+
+
+def _records(value: Any) -> list[dict[str, Any]]:
+    """A record, or several, as a list; empty for anything else."""
+    items = value if isinstance(value, list) else [value]
+    return items if all(isinstance(item, dict) for item in items) else []
 
 
 def flat(item: dict[str, Any], prefix: str = "") -> dict[str, Any]:
