@@ -298,6 +298,13 @@ def test_frames_of_no_weight_teach_nothing(data, model):
         quick(model, nothing)
 
 
+def test_an_energy_out_of_all_proportion_is_told(data, model):
+    frames = list(data)
+    frames[5] = dataclasses.replace(frames[5], energy=1e12)
+    with pytest.warns(UserWarning, match=r"`train`: the energy of frame 5 is 1.67e\+11 eV/atom away from the median"):
+        quick(model, mff.Dataset(frames), steps=1)
+
+
 def test_start_from_a_saved_model(data, model, tmp_path):
     first = quick(model, data).model
     first.save(tmp_path / "model.safetensors")

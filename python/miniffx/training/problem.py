@@ -25,7 +25,7 @@ from miniffx.training.featurize import Features, Slopes, compute, groups_of, res
 from miniffx.training.loss import Difference, LossWeights, only, positive_terms
 from miniffx.training.memory import free_memory
 
-OUTLIER = 1e5  # how far from the median an energy per atom has to be, in units of the median distance, to be told
+OUTLIER = 1e7  # how far from the median an energy per atom has to be, in units of the median distance, to be told
 KEPT = 0.5  # of the free memory that stored features may take
 
 
