@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import runpy
@@ -319,6 +320,14 @@ def test_extrapolation_is_told_once_and_again_where_it_gets_worse():
             atoms.get_forces()
         atoms.set_cell(1.2 * atoms.cell, scale_atoms=True)
         atoms.get_forces()
+
+    for excess, told in ((0.005, False), (0.02, True)):  # of the range
+        (low,), (high,) = known.low, known.high
+        narrower = dataclasses.replace(known, high=((high + excess * low) / (1 + excess),))
+        atoms = silicon(scale=0.02)
+        atoms.calc = ASECalculator(dataclasses.replace(model, histograms=narrower))
+        with pytest.warns(mff.models.ExtrapolationWarning) if told else contextlib.nullcontext():
+            atoms.get_forces()
 
 
 def test_what_was_pickled_in_another_precision_is_refused():

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import ase
 
 NOTICED = 0.1  # Å, of any coordinate since models were last asked whether they extrapolate
-NEGLIGIBLE = 0.01  # of the range of a descriptor, outside of which it is: crystals are so beyond rattled ones
+NEGLIGIBLE = 0.01  # of the range of a descriptor, outside of which it is: a perfect crystal is, of rattled ones
 VOIGT = [0, 4, 8, 5, 2, 1]  # xx, yy, zz, yz, xz, xy of a flattened matrix
 
 
@@ -154,7 +154,7 @@ class ASECalculator(Calculator):
         super().calculate(atoms, properties, system_changes)  # copies the atoms, meanwhile
         numbers = np.array(values, dtype=np.float64)
         if not numbers[0, 1] < 1:  # the list did not serve
-            _finite_positions(current)
+            _checks.array("positions", current.positions, (None, 3), "an array of Cartesian positions")
             neighbors = _update(neighbors, state.padded)
             numbers = np.array(_evaluate(self.energy, state.padded, neighbors), dtype=np.float64)
         if neighbors is not state.neighbors and neighbors.overflow:
@@ -269,10 +269,6 @@ def _evaluate(energy: EnergyFunction, structure: Structure, neighbors: NeighborL
 @jax.jit
 def _atomic(energy: Any, structure: Structure, neighbors: NeighborList) -> Array:
     return energy.atomic(structure, neighbors)
-
-
-def _finite_positions(atoms: ase.Atoms) -> None:
-    _checks.array("positions", atoms.positions, (None, 3), "an array of Cartesian positions")
 
 
 @functools.lru_cache(maxsize=8)  # few cells, asked for at every step
