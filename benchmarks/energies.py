@@ -339,6 +339,7 @@ def charges(n: int = 10_648, accuracy: float = 1e-6) -> dict[str, Any]:
         "first_call_compilation_included_s": first,
         "real_cutoff_A": ewald.real_cutoff,
         "reciprocal_cutoff_per_A": ewald.reciprocal_cutoff,
+        "mesh": ewald.mesh and ewald.mesh.points,
     }
 
 

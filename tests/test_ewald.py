@@ -14,8 +14,8 @@ import miniffx as mff
 import systems
 from miniffx import Structure
 from miniffx import potentials as P
-from miniffx.potentials.ewald import coulomb, structure_factors
-from oracles import central_difference, tolerance
+from miniffx.potentials.ewald import coulomb, estimates, structure_factors
+from oracles import central_difference, quick_jit, tolerance
 
 COULOMB = 14.399645
 
@@ -185,6 +185,102 @@ def test_the_error_is_what_was_asked_for():
         assert np.abs(s - s0).max() * float(structure.volume) < 2 * accuracy * n
 
 
+# -- on a mesh -------------------------------------------------------------------------------------
+
+
+def on_mesh(eta, spacing, points, order=8):
+    return P.Ewald(eta=eta, real_cutoff=7.6, mesh=P.Mesh(spacing, points, order))
+
+
+def random_charges(n, seed=0):
+    rng = np.random.default_rng(seed)
+    cell = np.array([[9.0, 0, 0], [4, 7, 0], [-3, 2, 12]]) * (n / 60) ** (1 / 3)
+    return Structure.create(rng.random((n, 3)), ["X"] * n, cell, fractional=True, charges=rng.normal(size=n))
+
+
+@pytest.mark.float32_too
+@pytest.mark.parametrize(("order", "points", "close"), [(8, (36, 36, 40), 1e-8), (5, (32, 30, 36), 1e-4)])
+def test_a_mesh_gives_the_same(order, points, close):
+    """Energy, forces, stress, energies of atoms of a charged cell, atoms outside of it and padding among them."""
+    structure = ions()
+    expected = of(sum_of(0.9), structure)
+    turns = np.random.default_rng(0).integers(-2, 3, (6, 3))
+    moved = dataclasses.replace(structure, positions=structure.positions + turns @ np.asarray(structure.cell)).pad(9)
+    moved = dataclasses.replace(moved, charges=moved.charges.at[6:].set(7.0))
+    found = of(on_mesh(0.9, 0.2, points, order), moved)
+    assert not found[1][6:].any()
+    assert not found[3][6:].any()
+    for a, b in zip((found[0], found[1][:6], found[2], found[3][:6]), expected, strict=True):
+        assert_allclose(a, b, atol=tolerance(close, max(close, 1e-4)) * np.abs(b).max())
+
+
+def test_derivatives_are_those_of_the_energy_on_the_mesh():
+    """However coarse it is: forces, stress, Hessian, potentials, by central differences."""
+    structure, ewald = ions(), on_mesh(0.9, 0.75, (8, 9, 10), order=6)
+    nl = mff.neighbor_list(structure, 8.0)
+    energy, forces, stress, atomic = everything(ewald, structure, nl)
+    assert abs(energy - of(sum_of(0.9), structure, total)) > 1e-4
+    positions = np.asarray(structure.positions)
+
+    def moved(positions):
+        value, forces = total_and_forces(ewald, dataclasses.replace(structure, positions=positions), nl)
+        return np.concatenate([[value], np.asarray(forces).ravel()])
+
+    slopes = central_difference(moved, positions, 2e-3, order=4)
+    assert_allclose(forces, -slopes[:, :, 0], atol=1e-7)
+    assert_allclose(quick_jit(mff.hessian(ewald))(structure, nl), -slopes[:, :, 1:].reshape(6, 3, 6, 3), atol=1e-5)
+    strained = central_difference(lambda e: total(ewald, structure.strain(e), nl), np.zeros((3, 3)), 1e-3, order=4)
+    assert_allclose(stress, strained / structure.volume, atol=1e-8)
+    assert_allclose(atomic.sum(), energy, rtol=1e-12)
+    _, potentials = total_and_charge_gradient(ewald, structure, nl)
+    assert_allclose(atomic, structure.charges * potentials / 2, rtol=1e-10)
+
+
+@pytest.mark.parametrize(("order", "points"), [(4, (36, 36, 48)), (8, (20, 18, 27))])
+def test_the_error_of_a_mesh_is_the_estimated_one(order, points):
+    """RMS error of the forces of charges anywhere. Without the correction for what they feel of themselves: 1.5."""
+    structure = random_charges(60)
+    cell = np.asarray(structure.cell)
+    spacing = max(np.linalg.norm(cell, axis=1) / points)
+    exact, mesh = P.EwaldReciprocal(0.45, 8.0, (20, 20, 24)), P.EwaldMesh(0.45, P.Mesh(spacing, points, order))
+    (_, expected), (_, found) = (of(energy, structure, total_and_forces) for energy in (exact, mesh))
+    charges = estimates.Charges(float((structure.charges**2).sum()), 60, cell)
+    estimated = estimates.mesh_error(charges, 0.45, spacing, order)
+    assert 0.6 < np.sqrt(((found - expected) ** 2).sum(axis=1).mean()) / estimated < 1.3
+
+
+@pytest.mark.float32_too
+def test_many_charges_have_a_mesh():
+    """The cheapest sum for a thousand charges and moderate accuracy is on a mesh, and as good as asked for."""
+    structure = random_charges(1000)
+    chosen, exact = P.Ewald.for_structure(structure, 1e-3), P.Ewald(0.4, 14.0, 4.5, k_max=(30, 30, 30))
+    assert chosen.mesh is not None
+    (e0, f0, s0), (e, f, s) = (of(ewald, structure, efs) for ewald in (exact, chosen))
+    assert np.sqrt(((f - f0) ** 2).sum(axis=1).mean()) < 1e-3
+    assert abs(e - e0) < tolerance(1e-3, 1e-2) * 1000
+    assert np.abs(s - s0).max() * float(structure.volume) < tolerance(2e-3, 2e-2) * 1000
+
+
+def test_a_batch_shares_a_mesh_which_is_saved(tmp_path):
+    singles = [ions(), ions(4, charged=False, seed=1).strain(np.diag([0.1, 0, -0.1]))]
+    batch = mff.stack(singles)
+    mff.io.save_model(on_mesh(0.9, 0.2, (40, 36, 40)), tmp_path / "mesh.model")
+    ewald = mff.io.load_model(tmp_path / "mesh.model")
+    assert ewald.mesh == P.Mesh(0.2, (40, 36, 40), 8)
+    energies = jax.jit(jax.vmap(lambda s, nl: ewald(s, nl)))(batch, ewald.needs.neighbor_list(batch))
+    for energy, single in zip(energies, singles, strict=True):
+        assert_allclose(energy, of(sum_of(0.9), single, total), atol=1e-7)
+
+
+def test_a_cell_may_grow_as_far_as_the_mesh_allows():
+    structure, ewald = ions(), on_mesh(0.9, 0.2, (32, 32, 36))
+    grown, too_large = structure.strain(0.1 * np.eye(3)), structure.strain(0.3 * np.eye(3))
+    assert_allclose(of(ewald, grown, total), of(sum_of(0.9), grown, total), atol=1e-6)
+    with pytest.raises(ValueError, match=r"`points` of the mesh must be at least \(36, 34, 40\)"):
+        ewald(too_large, ewald.neighbor_list(too_large))
+    assert np.isnan(of(ewald, too_large, total))
+
+
 # -- molecules -------------------------------------------------------------------------------------
 
 
@@ -230,7 +326,7 @@ def test_a_cell_may_grow_until_wave_vectors_are_missing():
     nl = ewald.neighbor_list(too_large)
     with pytest.raises(ValueError, match=r"`k_max` must be at least"):
         ewald(too_large, nl)
-    with pytest.raises(ValueError, match=r"`k_max` must be at least \(8, 8, 9\)"):
+    with pytest.raises(ValueError, match=r"`k_max` must be at least \(6, 6, 7\)"):
         mff.energy_forces_stress(ewald)(too_large, nl)
     for part in efs(ewald, too_large, nl):
         assert np.isnan(part).all()
@@ -292,7 +388,7 @@ def test_what_cannot_be_summed_is_refused():
             P.Ewald.for_structure(slab)
     with pytest.raises(ValueError, match=r"`structure` must not be periodic"):
         P.Coulomb()(structure, nl)
-    with pytest.raises(ValueError, match=r"`eta`, `real_cutoff` and `reciprocal_cutoff` must be given"):
+    with pytest.raises(ValueError, match=r"`eta`, `real_cutoff` and `reciprocal_cutoff` \(or a `mesh`\) must be given"):
         P.Ewald()(structure, nl)
     with pytest.raises(ValueError, match=r"`neighbors` must be built for pbc"):
         P.Ewald()(dataclasses.replace(structure, pbc=(False,) * 3), nl)
@@ -313,6 +409,12 @@ def test_what_cannot_be_summed_is_refused():
         ("k_max", lambda: P.Ewald(1.0, 3.0, 3.0, k_max=(1, 2))),
         ("k_max", lambda: P.EwaldReciprocal(1.0, 3.0, k_max=(1, 2, 2.5))),
         ("cutoff", lambda: P.EwaldReal(1.0, 0.0)),
+        ("reciprocal_cutoff", lambda: P.Ewald(1.0, 3.0, 3.0, mesh=P.Mesh(0.5, (9, 9, 9)))),
+        ("mesh", lambda: P.Ewald(1.0, 3.0, mesh=(9, 9, 9))),
+        ("spacing", lambda: P.Mesh(0.0, (9, 9, 9))),
+        ("points", lambda: P.Mesh(0.5, (9, 9, 5))),
+        ("points", lambda: P.Mesh(0.5, (9, 9.0, 9))),
+        ("order", lambda: P.Mesh(0.5, (9, 9, 9), order=3)),
         ("accuracy", lambda: P.Ewald.for_structure(ions(), accuracy=0.0)),
     ],
 )

@@ -88,7 +88,8 @@ def relax(
     Returns:
         RelaxResult. Its energy (with a free cell its enthalpy) is never above that of the start by more than
         rounding. Where `converged` is False, `steps` were not enough, or no step led down any more, to energies that
-        are numbers: those of cells too large for an Ewald sum's `k_max` are not; choose it for the largest expected.
+        are numbers: those of cells too large for an Ewald sum's `k_max` or mesh are not; choose these for the largest
+        expected.
 
     Raises:
         ValueError: a start whose energy or forces are not finite, no volume for a free cell, pressure without one,

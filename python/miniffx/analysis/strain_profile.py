@@ -44,7 +44,8 @@ def strain_profile(energy: Any, structure: Structure, strains: Any, direction: A
 
     Raises:
         ValueError: wrong shapes, a structure without a volume, a strain that turns the cell inside out, or one that the
-            energy is not for, such as a cell too large for an Ewald sum's `k_max`; an energy without a `neighbor_list`.
+            energy is not for, such as a cell too large for an Ewald sum's `k_max` or mesh; an energy without a
+            `neighbor_list`.
 
     >>> import miniffx as mff, numpy as np
     >>> from ase.build import bulk

@@ -8,9 +8,11 @@ from miniffx.potentials.composition import Sum as Sum
 from miniffx.potentials.ewald import Coulomb as Coulomb
 from miniffx.potentials.ewald import Ewald as Ewald
 from miniffx.potentials.ewald import EwaldBackground as EwaldBackground
+from miniffx.potentials.ewald import EwaldMesh as EwaldMesh
 from miniffx.potentials.ewald import EwaldReal as EwaldReal
 from miniffx.potentials.ewald import EwaldReciprocal as EwaldReciprocal
 from miniffx.potentials.ewald import EwaldSelf as EwaldSelf
+from miniffx.potentials.ewald import Mesh as Mesh
 from miniffx.potentials.harmonic_repulsion import HarmonicRepulsion as HarmonicRepulsion
 from miniffx.potentials.lennard_jones import LennardJones as LennardJones
 from miniffx.potentials.mixing import lennard_jones as lennard_jones

@@ -11,6 +11,7 @@ from miniffx.potentials.composition import AnyRows, Energy
 from miniffx.potentials.ewald import estimates
 from miniffx.potentials.ewald.background import EwaldBackground
 from miniffx.potentials.ewald.coulomb import Coulomb
+from miniffx.potentials.ewald.mesh import EwaldMesh, Mesh
 from miniffx.potentials.ewald.real import EwaldReal
 from miniffx.potentials.ewald.reciprocal import K_MAX, EwaldReciprocal, checked_k_max
 from miniffx.potentials.ewald.self_energy import EwaldSelf
@@ -25,6 +26,9 @@ class Ewald(Energy):
           + (2π C/V) Σ_{k≠0} exp(−k²/4η²)/k² |Σ_i q_i exp(i k·r_i)|²  |k| < reciprocal_cutoff  :class:`EwaldReciprocal`
           − C η/√π Σ_i q_i²                                                                    :class:`EwaldSelf`
           − C π/(2 V η²) (Σ_i q_i)²                                                            :class:`EwaldBackground`
+
+    or, where a `mesh` is given, :class:`EwaldMesh` in place of the second line: the same energy with an error of
+    interpolation, at a cost that is linear in the number of atoms rather than growing as its power 1.5;
 
     with C = 14.399645 eV Å and the charges of the structure in elementary charges. The surroundings at infinity conduct
     (no surface term); a charged cell is neutralized by a uniform background, in energy, stress and potentials. But for
@@ -46,13 +50,14 @@ class Ewald(Energy):
         k_max: the largest |n| of k = 2π (n₁ b₁ + n₂ b₂ + n₃ b₃), which fixes shapes (static): at least
             reciprocal_cutoff |a_i|/2π for the lattice vectors a_i. Time and memory grow with it, results do not
             depend on it.
+        mesh: a :class:`Mesh` (static), and then no `reciprocal_cutoff`.
 
     The defaults are for structures without periodicity, which need none of these. :meth:`for_structure` chooses them.
 
     Raises:
         ValueError: a structure without charges; with one or two periodic axes, for which this is not the sum (give a
             slab a vacuum and make it periodic along all axes, if that is what is wanted); periodic, and no `eta`;
-            a cell too large for `k_max` (NaN inside jit).
+            both `reciprocal_cutoff` and `mesh`; a cell too large for `k_max` or `mesh` (NaN inside jit).
 
     The Madelung constant of rock salt:
 
@@ -69,8 +74,13 @@ class Ewald(Energy):
     real_cutoff: float | None = static(default=None)
     reciprocal_cutoff: float | None = static(default=None)
     k_max: tuple[int, int, int] = static(default=K_MAX)
+    mesh: Mesh | None = static(default=None)
 
     def __post_init__(self) -> None:
+        if self.mesh is not None and not isinstance(self.mesh, Mesh):
+            raise ValueError(f"`mesh` must be a Mesh or None, got {self.mesh!r}")
+        if self.mesh is not None and self.reciprocal_cutoff is not None:
+            raise ValueError(f"`reciprocal_cutoff` must be None where there is a mesh, got {self.reciprocal_cutoff}")
         for name in ("real_cutoff", "reciprocal_cutoff"):
             value = getattr(self, name)
             if value is not None:
@@ -89,8 +99,8 @@ class Ewald(Energy):
                 as good.
 
         Returns:
-            An Ewald, whose `k_max` lets lattice vectors grow by a fifth. Its η and cutoffs stay as they are when
-            structures change.
+            An Ewald, with a mesh where that is cheaper, whose `k_max` or mesh lets lattice vectors grow by a fifth. Its
+            η and cutoffs stay as they are when structures change.
 
         Raises:
             ValueError: no charges, one or two periodic axes, or a call inside jit.
@@ -114,7 +124,8 @@ class Ewald(Energy):
             for q, cell in zip(np.atleast_2d(charges), cells, strict=True)
             if q.any()
         ]
-        return cls(*estimates.choose(systems, accuracy))
+        choice = estimates.choose(systems, accuracy)
+        return cls(choice.eta, choice.real_cutoff, choice.reciprocal_cutoff, choice.k_max or K_MAX, choice.mesh)
 
     @property
     def needs(self) -> Needs:
@@ -125,14 +136,18 @@ class Ewald(Energy):
         """Real, reciprocal, self and background part for a crystal; the plain Coulomb sum for a molecule."""
         if not any(structure.pbc):
             return (Coulomb(),)
-        if self.eta is None or self.real_cutoff is None or self.reciprocal_cutoff is None:
+        if self.eta is None or self.real_cutoff is None or (self.reciprocal_cutoff is None and self.mesh is None):
             raise ValueError(
-                "`eta`, `real_cutoff` and `reciprocal_cutoff` must be given for a periodic structure, "
+                "`eta`, `real_cutoff` and `reciprocal_cutoff` (or a `mesh`) must be given for a periodic structure, "
                 f"got {self.eta}, {self.real_cutoff} and {self.reciprocal_cutoff}"
             )
+        if self.mesh is not None:
+            reciprocal: Energy = EwaldMesh(self.eta, self.mesh)
+        else:
+            reciprocal = EwaldReciprocal(self.eta, self.reciprocal_cutoff, self.k_max)  # type: ignore[arg-type]
         return (
             EwaldReal(self.eta, self.real_cutoff),
-            EwaldReciprocal(self.eta, self.reciprocal_cutoff, self.k_max),
+            reciprocal,
             EwaldSelf(self.eta),
             EwaldBackground(self.eta),
         )

@@ -30,12 +30,17 @@ CHUNK = 2**16  # phase factors at a time: a matrix of them stays in the cache
 KMax = tuple[int, int, int]
 
 
-def squared_wave_vectors(structure: Structure, k_max: KMax) -> Array:
-    """k² in 1/Å² of the whole box."""
+def reciprocal_vectors(structure: Structure) -> Array:
+    """2π b_i as rows, in 1/Å."""
     a, b, c = jnp.asarray(structure.cell)
     normals = jnp.stack([jnp.cross(b, c), jnp.cross(c, a), jnp.cross(a, b)])
-    reciprocal = 2 * math.pi * normals / (a * normals[0]).sum()
-    n = [jnp.asarray(axis, reciprocal.dtype) for axis in _integers(k_max)]
+    return 2 * math.pi * normals / (a * normals[0]).sum()
+
+
+def squared_wave_vectors(structure: Structure, k_max: KMax) -> Array:
+    """k² in 1/Å² of the whole box."""
+    reciprocal: Any = reciprocal_vectors(structure)
+    n: list[Any] = [jnp.asarray(axis, reciprocal.dtype) for axis in _integers(k_max)]
     # Sums of products rather than a matrix product, which a device might round down.
     components = (sum(n[axis] * reciprocal[axis, i] for axis in range(3)) for i in range(3))
     return sum(component**2 for component in components)
