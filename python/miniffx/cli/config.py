@@ -23,7 +23,7 @@ class Data:
     """[data]: what to learn from."""
 
     train: str = key("", "frames to train on, any format that ASE reads (required)")
-    validation: float | str = key(0.1, "a fraction of the training frames held out, or a file")
+    validation: float | str = key(0.0, "a fraction of the training frames to hold out, or a file; 0: none")
     test: str = key("", "frames to report errors on; never trained on")
 
 
