@@ -190,18 +190,18 @@ class NeighborList:
         same = (species == species_now).all()
         if self.skin == 0:
             return xp.where(same & (r == r_now).all() & (cell == cell_now).all(), 0.0, np.inf)
-        moved, stretch = r_now - r, 1.0
+        moved, growth = r_now - r, 0.0
         axes = np.flatnonzero(self.pbc)
         if len(axes) and not (xp is np and np.array_equal(cell, cell_now)):
             full = _full if xp is jnp else np.matmul
             old, new, one = cell[axes], cell_now[axes], xp.eye(3, dtype=r.dtype)
             change = full(full(old.T, xp.linalg.inv(full(old, old.T))), new - old)  # F − 1 in the space of the axes
             moved -= full(r, change)
-            stretch += xp.sqrt(((xp.linalg.inv(one + change) - one) ** 2).sum())
+            growth += xp.sqrt(((xp.linalg.inv(one + change) - one) ** 2).sum())
         squared = xp.where(species >= 0, (moved * moved).sum(axis=-1), 0)
         longest = xp.sqrt(squared.max(initial=0))
         reach = max(self.cutoff, self.triple_cutoff or 0.0)  # of two cutoffs the longer one needs more
-        return xp.where(same, (stretch * (reach + 2 * longest) - reach) / self.skin, np.inf)
+        return xp.where(same, (growth * (reach + 2 * longest) + 2 * longest) / self.skin, np.inf)
 
     def _request(self) -> Request:
         return Request(self.cutoff, self.triple_cutoff, self.closed, self.triple_species, self.skin)
