@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -52,8 +53,8 @@ class EwaldMesh(Energy):
     (`splines.py` has both): :class:`EwaldReciprocal` but for an error that falls with the distance of the points to the
     power of the order of the splines, at a cost that grows with the number of atoms rather than with its square. The
     energy is a smooth function of positions and cell, and forces are its derivatives. Atom i has half of q_i times the
-    potential where it is. The sum of the forces is not exactly 0: each charge interacts a little with its own image on
-    the mesh.
+    potential where it is. What each charge would feel of itself on the mesh is taken off (not written above). As the
+    mesh stands still, forces sum up to 0 only as closely as they are correct.
 
     Source: U. Essmann et al., J. Chem. Phys. 103, 8577 (1995), doi:10.1063/1.470117, with the f of V. Ballenegger,
     J. J. Cerdà, O. Lenz, C. Holm, J. Chem. Phys. 128, 034109 (2008), doi:10.1063/1.2816570.
@@ -92,7 +93,7 @@ class EwaldMesh(Energy):
         """Energies of atoms."""
         waves, weights, own = self._sums(structure)
         # All but those of the first plane stand for −k too.
-        potential = jnp.fft.irfftn(weights / _twice(weights) * waves, self.mesh.points, norm="forward")
+        potential = jnp.fft.irfftn(weights / _twice(self.mesh.points) * waves, self.mesh.points, norm="forward")
         potentials = splines.interpolate(potential, structure.fractional_positions, self.mesh.order)
         return on_atoms(0.5 * (charges_of(structure) * potentials - own), structure)
 
@@ -103,29 +104,24 @@ class EwaldMesh(Energy):
         n, order = self.mesh.points, self.mesh.order
         charges, x = charges_of(structure), structure.fractional_positions
         waves = jnp.fft.rfftn(splines.spread(x, charges, n, order))
-        axes = [
-            splines.Axis.of(n[0], order, False),
-            splines.Axis.of(n[1], order, False),
-            splines.Axis.of(n[2], order, True),
-        ]
-
-        def product(*of_axes: np.ndarray) -> Array:
-            return jnp.asarray(math.prod(np.ix_(*of_axes)), x.dtype)
-
+        axes = [splines.Axis.of(points, order) for points in n]
+        # Along each axis, to be multiplied with what is no constant: XLA would make arrays of products of constants.
+        axes[2] = axes[2].half()
+        numbers, factors, squares, neighbors = zip(
+            *([jnp.expand_dims(jnp.asarray(f, x.dtype), _but(a)) for f in axis] for a, axis in enumerate(axes)),
+            strict=True,
+        )
         b = reciprocal_vectors(structure)
-        m = np.ix_(*(axis.numbers for axis in axes))
         # Sums of products rather than a matrix product, which a device might round down.
-        square = sum(sum(jnp.asarray(m[a], x.dtype) * b[a, i] for a in range(3)) ** 2 for i in range(3))
-        real = (m[0] != 0) | (m[1] != 0) | (m[2] != 0)
-        square = jnp.where(real, square, 1)
+        square: Any = sum(sum(numbers[a] * b[a, i] for a in range(3)) ** 2 for i in range(3))
+        square = square.at[0, 0, 0].set(1)
         green = 4 * math.pi * COULOMB / structure.volume * jnp.exp(-square / (4 * checked_eta(self.eta) ** 2)) / square
-        weights = jnp.where(real, green * product(*(axis.factors for axis in axes)), 0)
-        weights *= _twice(weights)
+        weights = (green * factors[0] * factors[1] * (factors[2] * _twice(n))).at[0, 0, 0].set(0)
         own = jnp.zeros_like(charges)
         u = splines.places(x, n)
         for a in range(3):
-            strength = weights * product(*(axis.neighbors if k == a else axis.squares for k, axis in enumerate(axes)))
-            own += 2 * strength.sum() * charges**2 * jnp.cos(2 * math.pi * u[:, a])
+            f1, f2, f3 = (neighbors[k] if k == a else squares[k] for k in range(3))
+            own += 2 * (weights * f1 * f2 * f3).sum() * charges**2 * jnp.cos(2 * math.pi * u[:, a])
         return waves, weights, own
 
     def _guard(self, structure: Structure, neighbors: NeighborList) -> Array:
@@ -141,6 +137,11 @@ class EwaldMesh(Energy):
         return super()._guard(structure, neighbors) * valid
 
 
-def _twice(weights: Array) -> np.ndarray:
+def _twice(points: splines.Points) -> np.ndarray:
     """1 for the first of the last axis, 2 for the others."""
-    return np.where(np.arange(weights.shape[2]) == 0, 1, 2)
+    return np.where(np.arange(points[2] // 2 + 1) == 0, 1, 2)
+
+
+def _but(axis: int) -> tuple[int, ...]:
+    """The other two of three axes."""
+    return tuple(k for k in range(3) if k != axis)

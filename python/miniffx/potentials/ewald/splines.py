@@ -33,7 +33,7 @@ import numpy as np
 from miniffx.neighbors import Array
 
 CHUNK = 2**17  # mesh points in the windows of the atoms that are handled at a time: they stay in the cache
-ALIASES = 8  # on either side: what is left out of the sums is W < 1e-4⁴ of what is in them
+ALIASES = 8  # on either side: what is left out of Σ_a W² is below 1e-9 of it
 
 Points = tuple[int, int, int]
 
@@ -95,13 +95,17 @@ class Axis(NamedTuple):
     neighbors: np.ndarray
 
     @classmethod
-    def of(cls, points: int, order: int, half: bool) -> Axis:
-        """Of all waves, or of those with m ≥ 0."""
-        m = np.fft.rfftfreq(points, 1 / points) if half else np.fft.fftfreq(points, 1 / points)
+    def of(cls, points: int, order: int) -> Axis:
+        """Of all waves of so many points."""
+        m = np.fft.fftfreq(points, 1 / points)
         w = np.sinc((m[:, None] + points * np.arange(-ALIASES, ALIASES + 1)) / points) ** order
         squares, neighbors = (w**2).sum(axis=1), (w[:, 1:] * w[:, :-1]).sum(axis=1)
         f = np.where(2 * np.abs(m) == points, 0, w[:, ALIASES] ** 2 / squares**2)
         return cls(m, f, squares, neighbors)
+
+    def half(self) -> Axis:
+        """Of those with m ≥ 0, as in the transform of what is real."""
+        return Axis(*(each[: len(each) // 2 + 1] for each in self))
 
 
 _SCATTER = jax.lax.ScatterDimensionNumbers(
