@@ -490,6 +490,35 @@ def test_capacities_are_buckets_and_similar_structures_share_them():
         assert environment.triples[0].first.shape[1] == bucket(int(environment.triples[0].counts.max()))
 
 
+@pytest.mark.float32_too
+@pytest.mark.parametrize("way", ["quick", "default device", "changed", "gone"])
+def test_arrays_go_to_the_device_as_by_device_put(way, monkeypatch):
+    """The short cut through JAX, and the way round it where there is none."""
+    device = sys.modules["miniffx.neighbors.device"]
+    tree = {"i": np.arange(6, dtype=np.int32).reshape(2, 3), "none": np.zeros((0, 4), np.int32), "there": jnp.ones(2)}
+    tree |= {
+        "flag": np.array(True),
+        "r": np.ones((2, 3)),
+        "n": np.arange(3),
+        "strided": np.arange(8, dtype=np.int32)[::2],
+    }
+    expected = jax.device_put(tree)
+    if way == "changed":
+        monkeypatch.setattr(device, "_below_device_put", lambda like: lambda array: 2 * like)
+    if way == "gone":
+        monkeypatch.delattr(device, "_below_device_put")
+    monkeypatch.setattr(device, "_quick", device._quick.__wrapped__)
+    assert (device._quick() is None) == (way in ("changed", "gone"))
+    with jax.default_device(jax.devices()[0] if way == "default device" else None):
+        found = device.on_device(tree)
+    for name, want in expected.items():
+        have = found[name]
+        assert_array_equal(have, want)
+        assert isinstance(have, jax.Array)
+        assert all(getattr(have, each) == getattr(want, each) for each in ("aval", "sharding", "committed"))
+    assert found["there"] is tree["there"]
+
+
 def structures_of_200_sizes(kind):
     """Silicon with 10 % of disorder: balls cut from the crystal, crystals with vacancies, or a gas without order."""
     rng = np.random.default_rng(3)

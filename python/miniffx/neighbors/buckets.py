@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import jax
 import numpy as np
 
 from miniffx.neighbors.capacity import Capacity
+from miniffx.neighbors.device import on_device
 from miniffx.neighbors.needs import Needs
 from miniffx.neighbors.neighbor_list import NeighborList
 from miniffx.structure import Structure
@@ -53,4 +53,4 @@ class Buckets:
         if neighbors.capacity != capacity:
             self._shared[kind] = capacity = dataclasses.replace(neighbors.capacity.enlarged(1.25), rows=rows)
             neighbors = self._needs.host_neighbor_list(padded, self._skin, capacity)
-        return padded, jax.device_put(neighbors)
+        return padded, on_device(neighbors)

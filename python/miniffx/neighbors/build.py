@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import numpy as np
 
 from miniffx import _checks, _core
@@ -28,11 +28,12 @@ def build(structure: Structure, request: Request, minimum: Capacity | None) -> t
         capacity = batch.capacity().union(capacity)
         filled = batch.fitting(capacity)
     assert filled is not None
-    environments = environments_from(*filled, capacity, request.kinds(structure.labels))
-    result: tuple[tuple[Environments, ...], Any] = environments, np.zeros(len(batch.species), bool)
-    if structure.positions.ndim == 3:
-        return result
-    return jax.tree.map(lambda leaf: leaf.reshape(leaf.shape[1:]), result)
+    centers, rows, slots = filled
+    overflow: Any = np.zeros(len(batch.species), bool)
+    if structure.positions.ndim == 2:
+        centers, overflow = [leaf[0] for leaf in centers], overflow.reshape(())
+        rows, slots = ([tuple(leaf[0] for leaf in some) for some in several] for several in (rows, slots))
+    return environments_from(centers, rows, slots, capacity, request.kinds(structure.labels)), overflow
 
 
 @dataclass(frozen=True)
@@ -75,13 +76,16 @@ class Batch:
         )
         return cls(found, species, structure.labels, request)
 
-    def rows_needed(self) -> np.ndarray:
+    @functools.cached_property
+    def atoms(self) -> list[list[np.ndarray]]:
+        """[batch][n_species] the atoms of each species."""
+        n_species = range(len(self.labels))
+        return [[np.flatnonzero(species == a) for a in n_species] for species in self.species]
+
+    @functools.cached_property
+    def rows_needed(self) -> list[int]:
         """[n_species] the most atoms of each in any structure."""
-        n_species = len(self.labels)
-        counts = np.zeros((len(self.species), n_species), int)
-        for row, species in zip(counts, self.species, strict=True):
-            row[:] = np.bincount(species[species >= 0], minlength=n_species)
-        return counts.max(axis=0, initial=0)
+        return [max((len(atoms[a]) for atoms in self.atoms), default=0) for a in range(len(self.labels))]
 
     def capacity(self) -> Capacity:
         """What holds all of it, in buckets."""
@@ -90,7 +94,7 @@ class Batch:
             self.found, self.species, n_species, self.request.triple_reach, self.request.closed, kinds
         )
         return Capacity(
-            rows=tuple(min(bucket(n), self.species.shape[1]) for n in self.rows_needed().tolist()),
+            rows=tuple(min(bucket(n), self.species.shape[1]) for n in self.rows_needed),
             columns=tuple(offsets_of(map(bucket, row)) for row in pair_max.tolist()),
             triples=tuple(
                 tuple(bucket(n) for n, kind in zip(triple_max.tolist(), kinds.tolist(), strict=True) if kind[0] == a)
@@ -112,14 +116,13 @@ class Batch:
 
     def fitting(self, capacity: Capacity) -> tuple[list[np.ndarray], list[Filled], list[Filled]] | None:
         """Centres, and what :meth:`fill` returns for them; None where the capacity does not suffice."""
-        if any(self.rows_needed() > capacity.rows):
+        if any(n > rows for n, rows in zip(self.rows_needed, capacity.rows, strict=True)):
             return None
         n_structures, n_atoms = self.species.shape
         centers = [np.full((n_structures, rows), n_atoms, np.int32) for rows in capacity.rows]
         for a, rows in enumerate(centers):
-            for row, species in zip(rows, self.species, strict=True):
-                atoms = np.flatnonzero(species == a)
-                row[: len(atoms)] = atoms
+            for row, atoms in zip(rows, self.atoms, strict=True):
+                row[: len(atoms[a])] = atoms[a]
         rows_of, slots_of, overflow = self.fill(centers, capacity)
         return None if overflow.any() else (centers, rows_of, slots_of)
 
@@ -143,7 +146,7 @@ class Batch:
             np.asarray([n for row in capacity.triples for n in row], dtype=np.int32),
         )
 
-    @property
+    @functools.cached_property
     def _kinds(self) -> np.ndarray:
         return np.asarray(self.request.kinds(self.labels), dtype=np.int32).reshape(-1, 3)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import jax
 import numpy as np
 
 from miniffx import _checks
 from miniffx.neighbors.build import Batch
 from miniffx.neighbors.capacity import Capacity
+from miniffx.neighbors.device import on_device
 from miniffx.neighbors.neighbor_list import NeighborList, make_list
 from miniffx.neighbors.request import Request
 from miniffx.structure import Structure
@@ -46,7 +46,7 @@ class Needs:
 
     def neighbor_list(self, structure: Structure, skin: float = 0.0, capacity: Capacity | None = None) -> NeighborList:
         """The neighbour list with just these pairs and triples."""
-        return jax.device_put(self.host_neighbor_list(structure, skin, capacity))
+        return on_device(self.host_neighbor_list(structure, skin, capacity))
 
     def host_neighbor_list(
         self, structure: Structure, skin: float = 0.0, capacity: Capacity | None = None

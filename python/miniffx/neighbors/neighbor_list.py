@@ -14,6 +14,7 @@ from miniffx import _checks
 from miniffx._pytree import pytree, static
 from miniffx.neighbors.build import build
 from miniffx.neighbors.capacity import Capacity, capacity_of
+from miniffx.neighbors.device import on_device
 from miniffx.neighbors.environments import Environments
 from miniffx.neighbors.rebuild import rebuild
 from miniffx.neighbors.request import Request, ordered_kind
@@ -69,7 +70,7 @@ def neighbor_list(
     _checks.structure(structure)
     if capacity is not None and not isinstance(capacity, Capacity):
         raise ValueError(f"`capacity` must be a Capacity, such as that of another list, got {capacity!r}")
-    return _on_device(make_list(structure, request, minimum=capacity))
+    return on_device(make_list(structure, request, minimum=capacity))
 
 
 @pytree
@@ -127,7 +128,7 @@ class NeighborList:
         if not _checks.is_traced(structure, self):
             if self.serves(structure):
                 return self
-            return _on_device(make_list(structure, self._request(), minimum=self.capacity))
+            return on_device(make_list(structure, self._request(), minimum=self.capacity))
         for name in ("positions", "cell"):
             listed, new = (getattr(x, name).dtype for x in (self, structure))
             if new != listed:
@@ -247,13 +248,6 @@ def make_list(structure: Structure, request: Request, minimum: Capacity | None) 
         triple_species=request.triple_species,
         skin=request.skin,
     )
-
-
-def _on_device(neighbors: NeighborList) -> NeighborList:
-    """The list with arrays of JAX: what is not one yet goes in one call, and what is one is not handled again."""
-    leaves, tree = jax.tree.flatten(neighbors)
-    new = iter(jax.device_put([leaf for leaf in leaves if not isinstance(leaf, jax.Array)]))
-    return jax.tree.unflatten(tree, [leaf if isinstance(leaf, jax.Array) else next(new) for leaf in leaves])
 
 
 def _own(leaf: Any) -> Any:
