@@ -416,7 +416,14 @@ def guard(
         if neighbors.closed and not needs.closed:
             raise ValueError("`neighbors` must hold open triples, got a list of closed ones")
         valid &= _reaches("triple_cutoff", needs.triple_cutoff, neighbors.triple_cutoff)
-    # Forces have to be NaN even where no pair is listed that could carry it to them: the guard depends on positions.
+    return one_where(valid, structure)
+
+
+def one_where(valid: Array, structure: Structure) -> Array:
+    """1, or NaN where it is not `valid`, to multiply an energy by.
+
+    Forces have to be NaN even where nothing is listed that could carry it to them: it depends on positions.
+    """
     positions = jnp.where(structure.mask[:, None], structure.positions, 0)
     return 1 + jnp.where(valid, 0, jnp.nan).astype(positions.dtype) * positions.sum()
 

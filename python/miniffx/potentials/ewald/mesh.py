@@ -132,9 +132,7 @@ class EwaldMesh(Energy):
         if not _checks.is_traced(enough) and not enough.all():
             least = tuple(np.asarray(jnp.ceil(wanted).astype(int)).tolist())
             raise ValueError(f"`points` of the mesh must be at least {least} for this cell, got {self.mesh.points}")
-        positions = jnp.where(structure.mask[:, None], structure.positions, 0)
-        valid = 1 + jnp.where(enough.all(), 0, jnp.nan).astype(positions.dtype) * positions.sum()
-        return super()._guard(structure, neighbors) * valid
+        return super()._guard(structure, neighbors) * mapping.one_where(enough.all(), structure)
 
 
 def _twice(points: splines.Points) -> np.ndarray:

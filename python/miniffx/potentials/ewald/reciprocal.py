@@ -96,9 +96,7 @@ class EwaldReciprocal(Energy):
         if not _checks.is_traced(enough) and not enough.all():
             least = tuple(np.asarray(jnp.floor(wanted).astype(int)).tolist())
             raise ValueError(f"`k_max` must be at least {least} for this cell and cutoff, got {self.k_max}")
-        positions = jnp.where(structure.mask[:, None], structure.positions, 0)
-        valid = 1 + jnp.where(enough.all(), 0, jnp.nan).astype(positions.dtype) * positions.sum()
-        return super()._guard(structure, neighbors) * valid
+        return super()._guard(structure, neighbors) * mapping.one_where(enough.all(), structure)
 
 
 def checked_k_max(k_max: tuple[int, int, int]) -> tuple[int, int, int]:
