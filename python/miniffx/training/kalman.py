@@ -121,8 +121,7 @@ class Kalman:
             frames = batch.take(chosen[where], real[where] & exists)
             errors, jacobian, sums = jax.vmap(rows, in_axes=(None, 0, 0))(theta, frames, keys)
             errors, jacobian = errors.reshape(-1), jacobian.reshape(-1, len(theta))
-            change, covariance = update(covariance, forgetting, errors, jacobian)
-            covariance = bounded(covariance, self.covariance)
+            change, covariance = update(covariance, forgetting, errors, jacobian, self.covariance)
             # What is taken in within one step is of the same age.
             return (theta + change, covariance, jnp.ones_like(forgetting)), jax.tree.map(lambda x: x.sum(axis=0), sums)
 
@@ -177,14 +176,19 @@ class Kalman:
         return sum(min(self.projections, math.prod(d.error.shape)) for d in found.values())
 
 
-def update(covariance: Array, forgetting: Array, errors: Array, jacobian: Array) -> tuple[Array, Array]:
-    """(the change of the weights, P after it), from e and H as :class:`Kalman` has them.
+def update(
+    covariance: Array, forgetting: Array, errors: Array, jacobian: Array, most: float = math.inf
+) -> tuple[Array, Array]:
+    """(the change of the weights, P after it), from e and H as :class:`Kalman` has them; no variance exceeds `most`.
 
     With S = L Lᵀ and V = L⁻¹ H P the change is −Vᵀ L⁻¹ e, and P loses Vᵀ V. The diagonals of S and P grow by what
-    rounding may take from them: in single precision they would not stay positive otherwise.
+    rounding may take from them: in single precision they would not stay positive otherwise. What is not seen would
+    grow without end as the filter forgets, and is scaled down where it would pass `most`.
+
+    After H P the covariance is read once and written once: the rest of the cost is two products.
     """
-    # Here, not at the end: XLA would read the transpose of a product while it makes it, four times as slow in all.
-    covariance = (covariance + covariance.T) / 2
+    if jax.default_backend() != "cpu":  # there Vᵀ V is symmetric to the bit, and a transpose takes as long as a product
+        covariance = (covariance + covariance.T) / 2
     rounding = ROUNDING * jnp.finfo(covariance.dtype).eps
     multiply = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
     pulled = multiply(jacobian, covariance)
@@ -192,9 +196,12 @@ def update(covariance: Array, forgetting: Array, errors: Array, jacobian: Array)
     spread += jnp.diag(forgetting + rounding * jnp.diag(spread))
     whitener = inverse_root(spread)
     half = multiply(whitener, pulled)
-    change = -multiply(half.T, multiply(whitener, errors))
-    covariance += rounding * jnp.diag(jnp.diag(covariance)) - multiply(half.T, half)
-    return change, covariance / forgetting
+    change = -multiply(multiply(whitener, errors), half)
+    variance = (1 + rounding) * jnp.diag(covariance) - (half * half).sum(axis=0)
+    factor = jnp.sqrt(jnp.minimum(1 / forgetting, most / variance))
+    own = jnp.eye(len(variance), dtype=bool)
+    covariance = jnp.where(own, variance, covariance - multiply(half.T, half))
+    return change, covariance * (factor[:, None] * factor)
 
 
 def inverse_root(matrix: Array) -> Array:
@@ -212,12 +219,6 @@ def inverse_root(matrix: Array) -> Array:
 
     both = jax.lax.fori_loop(0, n, eliminate, jnp.concatenate([matrix, jnp.eye(n, dtype=matrix.dtype)], axis=1))
     return both[:, n:] / jnp.sqrt(jnp.diag(both))[:, None]
-
-
-def bounded(covariance: Array, most: float) -> Array:
-    """P with no variance above `most`: what is not seen would grow without end as the filter forgets."""
-    factor = jnp.sqrt(jnp.minimum(1, most / jnp.diag(covariance)))
-    return factor[:, None] * covariance * factor
 
 
 def require_memory(parameters: Any, members: int | None) -> None:
