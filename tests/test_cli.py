@@ -76,6 +76,7 @@ def test_fit_then_evaluate(folder, capsys):
         "checkpoint.safetensors",
         "convergence.png",
         "errors.json",
+        "histograms.png",
         "log.jsonl",
         "model.safetensors",
         "parity.png",
@@ -90,7 +91,8 @@ def test_fit_then_evaluate(folder, capsys):
     assert log[-1]["step"] == 150
     assert "A network potential per species with 14-6-1 (Si) nodes" in printed
     assert f"worst frames\n{test.worst_table(3)}" in printed
-    assert (out / "parity.png").read_bytes().startswith(b"\x89PNG")
+    for name in ("convergence", "histograms", "parity"):
+        assert (out / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
     assert main(["evaluate", str(out / "model.safetensors"), str(folder / "test.extxyz"), "--worst", "2"]) == 0
     printed = capsys.readouterr().out

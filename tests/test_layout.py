@@ -158,6 +158,38 @@ def test_energies_are_differentiated_in_one_place():
     assert {name for name in MODULES if derivatives_taken_in(name)} == set(DERIVATIVES)
 
 
+# -- precision -------------------------------------------------------------------------------------
+
+PRODUCTS = {"dot", "dot_general", "einsum", "inner", "matmul", "tensordot", "vdot"}
+# Where `@`, which names no precision, multiplies arrays of NumPy.
+WITH_NUMPY = {
+    "miniffx.analysis.smearing",
+    "miniffx.cli.silicon",
+    "miniffx.descriptors.selection",
+    "miniffx.models.scaling",
+    "miniffx.structure",
+    "miniffx.training.stored",
+}
+
+
+def test_products_of_matrices_name_their_precision():
+    """On GPUs the default rounds factors to 10 bits."""
+    with_operator = set()
+    for name, tree in TREES.items():
+        named = set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and any(keyword.arg == "precision" for keyword in node.keywords):
+                named |= {node.func, *node.args}  # called, or handed to functools.partial
+            if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
+                with_operator.add(name)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and node.attr in PRODUCTS:
+                text = ast.unparse(node)
+                if text.startswith(("jnp.", "jax.", "lax.")):
+                    assert node in named, f"{name}, line {node.lineno}: {text}"
+    assert with_operator == WITH_NUMPY
+
+
 # -- no global state -------------------------------------------------------------------------------
 
 

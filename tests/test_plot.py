@@ -61,6 +61,52 @@ def test_parity_draws_predictions_over_references(data):
         mff.plot.parity(energy, mff.Dataset([dataclasses.replace(data[0], forces=None)]))
 
 
+def test_parity_enlarges_where_most_points_lie(data):
+    """Forces of nine crystals near rest and of one far from it: 80 % of the components within the inset."""
+    sw, rng = mff.potentials.stillinger_weber("Si"), np.random.default_rng(0)
+    rest = data[0].structure
+    frames = []
+    for size in [0.02] * 9 + [0.4]:
+        moved = dataclasses.replace(rest, positions=rest.positions + rng.normal(0, size, rest.positions.shape))
+        frames.append(mff.Frame(moved, energy=0.0, forces=rng.normal(0, size, rest.positions.shape)))
+    ax = mff.plot.parity(sw, mff.Dataset(frames))
+    (inset,) = ax.child_axes
+    true = np.concatenate([frame.forces.ravel() for frame in frames])
+    low, high = inset.get_xlim()
+    assert inset.get_ylim() == (low, high)
+    assert np.mean((true >= low) & (true <= high)) == pytest.approx(0.8, abs=0.5 / len(true))
+    assert high - low < 0.3 * np.ptp(true)
+    shown = inset.collections[0].get_array()
+    assert shown.sum() == np.sum((true >= low) & (true <= high) & within(sw, frames, low, high))
+    spread = [dataclasses.replace(frame, forces=rng.uniform(-1, 1, rest.positions.shape)) for frame in frames[:9]]
+    assert not mff.plot.parity(sw, mff.Dataset(spread)).child_axes
+
+
+def within(energy, frames, low, high):
+    _, forces = mff.training.predict(energy, mff.Dataset(frames))
+    predicted = np.concatenate([f.ravel() for f in forces])
+    return (predicted >= low) & (predicted <= high)
+
+
+def test_histograms_of_what_a_model_has_seen():
+    ds = D.DescriptorSet([D.G2(eta, 0.0, 4.0, (a, "B")) for a, eta in (("A", 0.1), ("A", 1.0), ("B", 0.1))])
+    model = mff.NNPotential.init(jax.random.key(0), ds, hidden=(3,))
+    with pytest.raises(ValueError, match="must have been trained"):
+        mff.plot.histograms(model, "A")
+    features = {"A": np.array([[0.0, 1.0], [0.1, 2.0], [1.0, 2.0]]), "B": np.array([[1.0], [3.0]])}
+    model = dataclasses.replace(model, histograms=mff.models.Histograms.of(features, bins=4))
+    ax = mff.plot.histograms(model, "A")
+    drawn = ax.get_images()[0].get_array()
+    np.testing.assert_allclose(drawn.filled(0), [[1, 0, 0, 0.5], [0.5, 0, 0, 1]])
+    assert drawn.mask.sum() == 4  # gaps are blank
+    assert "of A" in ax.get_ylabel()
+    committee = mff.Committee.of([model, model])
+    assert mff.plot.histograms(committee, "B").get_images()[0].get_array().shape == (1, 4)
+    for label in (None, "C"):
+        with pytest.raises(ValueError, match="`label` must be one of"):
+            mff.plot.histograms(model, label)
+
+
 D = mff.descriptors
 
 

@@ -19,7 +19,7 @@ from miniffx.training.memory import free_memory
 
 MODEL, CHECKPOINT, LOG, ERRORS = "model.safetensors", "checkpoint.safetensors", "log.jsonl", "errors.json"
 CHARGES_CHECKPOINT, CHARGES_LOG = "charges-checkpoint.safetensors", "charges-log.jsonl"
-CONVERGENCE, PARITY = "convergence.png", "parity.png"
+CONVERGENCE, PARITY, HISTOGRAMS = "convergence.png", "parity.png", "histograms.png"
 
 
 def fit_from_config(config: Config, resume: bool = False) -> Any:
@@ -44,7 +44,7 @@ def fit_from_config(config: Config, resume: bool = False) -> Any:
     training = config.training
     electrostatics = _electrostatics(config, train, validation) if config.charges.steps else None
     folder.mkdir(parents=True, exist_ok=True)
-    files = [MODEL, CHECKPOINT, LOG, ERRORS, CONVERGENCE, PARITY]
+    files = [MODEL, CHECKPOINT, LOG, ERRORS, CONVERGENCE, PARITY, HISTOGRAMS]
     if electrostatics is not None:
         if not resume:  # or what goes on after these charges might be a former fit
             (folder / CHECKPOINT).unlink(missing_ok=True)
@@ -77,6 +77,7 @@ def fit_from_config(config: Config, resume: bool = False) -> Any:
     errors = {name: mff.evaluate(result.model, data) for name, data in named.items() if data is not None}
     write_json(folder / ERRORS, {name: each.numbers() for name, each in errors.items()})
     _draw(result.history, result.model, shown, folder)
+    _draw_histograms(result.model, folder)
 
     print(summary(model, config, result, errors))
     print(error_table(errors))
@@ -201,6 +202,15 @@ def _draw(history: list[Any], model: Any, shown: mff.Dataset, folder: Path) -> N
     if shown.has_forces:
         mff.plot.parity(model, shown, "forces", ax=right)
     save_figure(figure, folder / PARITY)
+
+
+def _draw_histograms(model: Any, folder: Path) -> None:
+    """What the model has seen of every species, side by side."""
+    network, _ = _network(model)
+    figure = Figure(figsize=(4.6 * len(network.species), 4.8), layout="constrained")
+    for label, ax in zip(network.species, figure.subplots(1, len(network.species), squeeze=False)[0], strict=True):
+        mff.plot.histograms(network, label, ax=ax)
+    save_figure(figure, folder / HISTOGRAMS)
 
 
 def summary(model: Any, config: Config, result: mff.FitResult, errors: dict[str, mff.Errors]) -> str:
