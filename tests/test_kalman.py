@@ -1,6 +1,7 @@
 """Training by a Kalman filter."""
 
 import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -79,6 +80,34 @@ def test_covariances_stay_symmetric_and_positive():
         covariance = advance(covariance, 0.99, jnp.zeros(8), jnp.asarray(rng.normal(size=(8, 5)) @ np.eye(5, 40)))[1]
     np.testing.assert_array_equal(covariance, covariance.T)
     assert np.linalg.eigvalsh(np.float64(covariance)).min() > 0
+
+
+@pytest.mark.float32_too
+@pytest.mark.parametrize(("n", "rows"), [(37, 5), (300, 72)])
+def test_covariances_stay_symmetric_by_themselves_where_little_is_forgotten(n, rows):
+    """In single precision to the bit, alone and in a committee; in double as far as rounding goes."""
+    rng = np.random.default_rng(0)
+    advance = jax.jit(partial(kalman.update, errors=jnp.zeros(rows), most=1000.0, symmetrize=False))
+    advance_both = jax.jit(jax.vmap(lambda p, h: advance(p, 0.99, jacobian=h)[1]))
+    covariance = 1000 * jnp.eye(n)
+    both = jnp.stack([covariance, covariance])
+    for _ in range(20):
+        h = jnp.asarray(rng.normal(size=(2, rows, n)))
+        covariance, both = advance(covariance, 0.99, jacobian=h[0])[1], advance_both(both, h)
+    for found in (covariance, *both):
+        rounding = 1e-12 if found.dtype == jnp.float64 else 0
+        np.testing.assert_allclose(found, found.T, rtol=0, atol=rounding)
+        assert np.linalg.eigvalsh(np.float64(found)).min() > 0
+
+
+def test_rounding_is_not_amplified():
+    """What one step breaks is at most a thousand times as large at the end, or symmetry is restored in every step."""
+    for forgetting, rate, restored in ((0.99, 0.998, False), (0.99, 0.9995, True), (0.9, 1.0, True), (1.0, 1.0, False)):
+        filter_ = Kalman(forgetting=forgetting, forgetting_rate=rate)
+        assert filter_._amplifies_rounding == restored
+        steps = np.arange(100_000)
+        amplified = np.sum(-np.log1p(-(1 - forgetting) * rate**steps))  # log Π 1/λ
+        assert (amplified < 7.1) != restored
 
 
 # -- measurements ---------------------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ def histograms(model: NNPotential | Committee, label: str | None = None, ax: Axe
         raise ValueError(f"`label` must be one of {network.species}, got {label!r}")
     density = np.asarray(network.histograms.density[network.species.index(label)])
     n_features = len(density)
-    ax = new_axes(ax, 5.0, min(1.5 + 0.12 * n_features, 9.0))
+    ax = new_axes(ax, 5.0, min(1.5 + 0.12 * n_features, 6.0))
     blues = ListedColormap(matplotlib.colormaps["Blues"](np.linspace(0.15, 1, 256)))  # without its white
     image = ax.imshow(
         np.ma.masked_equal(density, 0),

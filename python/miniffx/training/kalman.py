@@ -19,6 +19,7 @@ from miniffx.training.loss import Difference, LossWeights, Sums
 from miniffx.training.memory import free_memory
 
 ROWS = 128  # measurements that are taken in at once, about as many
+MOST_AMPLIFIED = 7  # the logarithm of how much rounding may be amplified
 ROUNDING = 32  # in units of the last place, of diagonals
 COPIES = 5  # of the covariance: before and after an update, its change, the one of the last report, one to be saved
 
@@ -121,7 +122,9 @@ class Kalman:
             frames = batch.take(chosen[where], real[where] & exists)
             errors, jacobian, sums = jax.vmap(rows, in_axes=(None, 0, 0))(theta, frames, keys)
             errors, jacobian = errors.reshape(-1), jacobian.reshape(-1, len(theta))
-            change, covariance = update(covariance, forgetting, errors, jacobian, self.covariance)
+            change, covariance = update(
+                covariance, forgetting, errors, jacobian, self.covariance, symmetrize=self._amplifies_rounding
+            )
             # What is taken in within one step is of the same age.
             return (theta + change, covariance, jnp.ones_like(forgetting)), jax.tree.map(lambda x: x.sum(axis=0), sums)
 
@@ -133,6 +136,14 @@ class Kalman:
             sums = jax.tree.map(lambda x: x.sum(axis=0), sums)
         forgetting = self.forgetting_rate * state.forgetting + 1 - self.forgetting_rate
         return unravel(carry[0]), Filter(carry[1], forgetting), sums
+
+    @property
+    def _amplifies_rounding(self) -> bool:
+        """Whether the covariance has to be made symmetric again in every step.
+
+        Rounding breaks the symmetry, and forgetting amplifies what is broken: by exp((1 − λ)/(1 − λ_r)) in all.
+        """
+        return 1 - self.forgetting > MOST_AMPLIFIED * (1 - self.forgetting_rate)
 
     def _rows(
         self,
@@ -177,7 +188,12 @@ class Kalman:
 
 
 def update(
-    covariance: Array, forgetting: Array, errors: Array, jacobian: Array, most: float = math.inf
+    covariance: Array,
+    forgetting: Array,
+    errors: Array,
+    jacobian: Array,
+    most: float = math.inf,
+    symmetrize: bool = True,
 ) -> tuple[Array, Array]:
     """(the change of the weights, P after it), from e and H as :class:`Kalman` has them; no variance exceeds `most`.
 
@@ -185,9 +201,11 @@ def update(
     rounding may take from them: in single precision they would not stay positive otherwise. What is not seen would
     grow without end as the filter forgets, and is scaled down where it would pass `most`.
 
-    After H P the covariance is read once and written once: the rest of the cost is two products.
+    After H P the covariance is read once and written once: the rest of the cost is two products. On CPUs a transpose
+    takes longer than either: there P is made symmetric only where that is asked for. In single precision Vᵀ V is
+    symmetric to the bit, in double to the last place.
     """
-    if jax.default_backend() != "cpu":  # there Vᵀ V is symmetric to the bit, and a transpose takes as long as a product
+    if symmetrize or jax.default_backend() != "cpu":
         covariance = (covariance + covariance.T) / 2
     rounding = ROUNDING * jnp.finfo(covariance.dtype).eps
     multiply = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
