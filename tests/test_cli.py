@@ -68,6 +68,13 @@ def run(*arguments, cwd=None):
     )
 
 
+def test_a_model_of_which_nobody_knows_what_it_has_seen_has_no_picture_of_it(tmp_path):
+    ds = mff.descriptors.DescriptorSet([mff.descriptors.G2(0.1, 0.0, 4.0, ("Si", "Si"))])
+    model = mff.NNPotential.init(jax.random.key(0), ds, hidden=(2,))
+    assert sys.modules["miniffx.cli.fit"]._draw_histograms(model, tmp_path) == []
+    assert not list(tmp_path.iterdir())
+
+
 def test_fit_then_evaluate(folder, capsys):
     assert main(["fit", str(folder / "config.toml")]) == 0
     printed = capsys.readouterr().out

@@ -44,7 +44,7 @@ def fit_from_config(config: Config, resume: bool = False) -> Any:
     training = config.training
     electrostatics = _electrostatics(config, train, validation) if config.charges.steps else None
     folder.mkdir(parents=True, exist_ok=True)
-    files = [MODEL, CHECKPOINT, LOG, ERRORS, CONVERGENCE, PARITY, HISTOGRAMS]
+    files = [MODEL, CHECKPOINT, LOG, ERRORS, CONVERGENCE, PARITY]
     if electrostatics is not None:
         if not resume:  # or what goes on after these charges might be a former fit
             (folder / CHECKPOINT).unlink(missing_ok=True)
@@ -77,7 +77,7 @@ def fit_from_config(config: Config, resume: bool = False) -> Any:
     errors = {name: mff.evaluate(result.model, data) for name, data in named.items() if data is not None}
     write_json(folder / ERRORS, {name: each.numbers() for name, each in errors.items()})
     _draw(result.history, result.model, shown, folder)
-    _draw_histograms(result.model, folder)
+    files += _draw_histograms(result.model, folder)
 
     print(summary(model, config, result, errors))
     print(error_table(errors))
@@ -204,13 +204,19 @@ def _draw(history: list[Any], model: Any, shown: mff.Dataset, folder: Path) -> N
     save_figure(figure, folder / PARITY)
 
 
-def _draw_histograms(model: Any, folder: Path) -> None:
-    """What the model has seen of every species, side by side."""
+def _draw_histograms(model: Any, folder: Path) -> list[str]:
+    """What the model has seen of every species, side by side; the file's name.
+
+    No file for a model that started from one of n2p2 without scaling data, of which nobody knows what it has seen.
+    """
     network, _ = _network(model)
+    if network.histograms is None:
+        return []
     figure = Figure(figsize=(4.6 * len(network.species), 4.8), layout="constrained")
     for label, ax in zip(network.species, figure.subplots(1, len(network.species), squeeze=False)[0], strict=True):
         mff.plot.histograms(network, label, ax=ax)
     save_figure(figure, folder / HISTOGRAMS)
+    return [HISTOGRAMS]
 
 
 def summary(model: Any, config: Config, result: mff.FitResult, errors: dict[str, mff.Errors]) -> str:

@@ -17,8 +17,8 @@ T = TypeVar("T")
 def on_device(tree: T) -> T:
     """``jax.device_put(tree)``, sooner; what JAX has already is not handled again.
 
-    :func:`jax.device_put` takes 30 µs of Python for each array: for the five of a list as long as the core takes to
-    find the neighbours of some hundred atoms. What it calls in the end takes a quarter of that.
+    :func:`jax.device_put` spends so much Python on each array that the five of a list take as long as the core needs
+    to find the neighbours of some hundred atoms; what it calls in the end takes a fraction of that.
     """
     leaves, structure = jax.tree.flatten(tree)
     put = _quick() if jax.config.jax_default_device is None else None  # type: ignore[attr-defined]
