@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import miniffx as mff
 import systems
-from miniffx import Structure, geometry, mapping
+from miniffx import Structure, blocks, geometry, mapping
 from miniffx import descriptors as D
 from oracles import angular_sums, each_triple, pairs_of, quick_jit, radial_sums, tolerance
 from systems import in_one_shape
@@ -157,7 +157,7 @@ def test_products_together_are_what_each_is_alone(monkeypatch):
     environments = nl.environments[nl.labels.index("A")]
     width = max(environments.neighbors.shape[1], *(slots.first.shape[1] for slots in environments.triples))
     assert environments.centers.shape[0] == 7  # 3 rows, 3 rows, 1 row
-    monkeypatch.setattr(mapping, "BLOCK", {"cpu": 3 * width})
+    monkeypatch.setattr(blocks, "BLOCK", {"cpu": 3 * width})
     vectors = geometry.displacements(structure, environments)
     weights = jnp.asarray(rng.normal(size=(environments.centers.shape[0], len(ds))), vectors.dtype)
 

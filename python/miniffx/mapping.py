@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from miniffx import _checks, geometry
+from miniffx import _checks, blocks, geometry
 from miniffx.neighbors import Array, Environments, Needs, NeighborList, TripleSlots
 from miniffx.structure import Structure
 
@@ -160,28 +160,6 @@ def real_triples(slots: TripleSlots) -> Array:
     return jnp.arange(slots.first.shape[-1]) < slots.counts[:, None]
 
 
-BLOCK = {"cpu": 40_000}  # numbers per array that stay in a core's cache
-
-
-def in_blocks(function: Callable[..., Any], displacements: Array, environments: Environments) -> Any:
-    """``function(displacements, environments)``, whose results have a row for each row, few rows at a time.
-
-    So what is computed on the way stays in the cache, and takes no memory to speak of: derivatives compute it again.
-    The environments that the function gets lack centres, neighbours and shifts. On other devices all rows at once.
-    """
-    unread: Any = {"centers": None, "neighbors": None, "shifts": None}
-    environments = dataclasses.replace(environments, **unread)
-    rows = displacements.shape[0]
-    width = max([displacements.shape[1], 1, *(slots.first.shape[-1] for slots in environments.triples)])
-    block = BLOCK.get(jax.default_backend())
-    count = 1 if block is None else min(-(-rows * width // block), rows)
-    if count <= 1:
-        return function(displacements, environments)
-    parts = _split_rows((displacements, environments), rows, count)
-    results = jax.lax.map(jax.checkpoint(lambda part: function(*part)), parts)
-    return jax.tree.map(lambda leaf: leaf.reshape(leaf.shape[0] * leaf.shape[1], *leaf.shape[2:])[:rows], results)
-
-
 def pair_energies(
     formula: PairFunction,
     structure: Structure,
@@ -245,23 +223,11 @@ def _some_rows_at_a_time(function: Callable[[Any], Array], tree: Any, size: int)
     count = min(MOST_PARTS, rows, -(-size // _at_once()))
     if count <= 1:
         return function(tree)
-    return jax.lax.map(jax.checkpoint(function), _split_rows(tree, rows, count)).reshape(-1)[:rows]
+    return jax.lax.map(jax.checkpoint(function), blocks.split_rows(tree, rows, count)).reshape(-1)[:rows]
 
 
 def _at_once() -> int:
     return AT_ONCE.get(jax.default_backend(), AT_ONCE_ELSEWHERE)
-
-
-def _split_rows(tree: Any, rows: int, count: int) -> Any:
-    """Leaves [rows, ...] as [parts, size, ...], about `count` parts, filled up with zeros where none come out even."""
-    count = next((n for n in range(count, 2 * count) if rows % n == 0), count)
-    size = -(-rows // count)
-
-    def split(leaf: Array) -> Array:
-        fill = ((0, count * size - rows), *[(0, 0)] * (leaf.ndim - 1))
-        return (jnp.pad(leaf, fill) if count * size > rows else leaf).reshape(count, size, *leaf.shape[1:])
-
-    return jax.tree.map(split, tree)
 
 
 def _sum_of_steps(term: Callable[[Array], Array], steps: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from miniffx import geometry, mapping
-from miniffx.neighbors import Array, Environments
+from miniffx.neighbors import Array, Environments, TripleSlots
 
 
 class Angles(NamedTuple):
@@ -45,10 +46,6 @@ def angles_of(
         *(jnp.where(near, factor(safe), 0) for factor in leg_factors),
     ]
 
-    def look_up(columns: list[Array]) -> tuple[list[Array], list[Array]]:
-        first = [mapping.of_column(column, slots.first) for column in columns]
-        return first, [mapping.of_column(column, slots.second) for column in columns]
-
     def combine(one: list[Array], two: list[Array]) -> Angles:
         x1, y1, z1, inverse1, *legs1 = one
         x2, y2, z2, inverse2, *legs2 = two
@@ -66,22 +63,39 @@ def angles_of(
             [jnp.where(inside, a * b, 0) for a, b in zip(legs1, legs2, strict=True)],
         )
 
-    return apart(needed, combine, *apart(needed, look_up, columns))
+    return apart(needed, combine, *apart(needed, functools.partial(_of_both_legs, slots), columns))
+
+
+def _of_both_legs(slots: TripleSlots, columns: list[Array]) -> tuple[list[Array], list[Array]]:
+    """[rows, n_triples] of the first legs, and of the second, for each of some numbers [rows, n_columns]."""
+    first = [mapping.of_column(column, slots.first) for column in columns]
+    return first, [mapping.of_column(column, slots.second) for column in columns]
+
+
+class LegsWithSlopes(NamedTuple):
+    """P = L(r₁) L(r₂) L(r₃), without r₃ where triples are open, and ∂P/∂r / r for each r: [rows, n_triples] each.
+
+    All are 0 where a triple does not count.
+    """
+
+    product: Array
+    first: Array
+    second: Array
+    third: Array
 
 
 class AnglesWithSlopes(NamedTuple):
     """As :class:`Angles`, with what derivatives of products need: [rows, n_triples] each.
 
-    `legs` holds for each L the product P = L(r₁) L(r₂) L(r₃) and its ∂P/∂r / r for each of the three, without r₃
-    where triples are open, all 0 where a triple does not count; `inverse1` and `inverse2` are 1/r₁ and 1/r₂;
-    `turns` is 0 where there is no angle that could change, else 1.
+    `legs` are those of each L; `inverse1` and `inverse2` are 1/r₁ and 1/r₂; `turns` is 0 where there is no angle that
+    could change, else 1.
     """
 
     cos_theta: Array
     inverse1: Array
     inverse2: Array
     turns: Array
-    legs: list[tuple[Array, Array, Array, Array]]
+    legs: list[LegsWithSlopes]
 
 
 def angles_with_slopes(
@@ -92,7 +106,7 @@ def angles_with_slopes(
     cutoff: float | Array,
     closed: bool,
 ) -> AnglesWithSlopes:
-    """The triples of :func:`miniffx.mapping.sum_over_triples`, for derivatives that are not differentiated again."""
+    """The triples of :func:`miniffx.mapping.sum_over_triples`, for derivatives of products in closed form."""
     slots = environments.triples[environments.triple_kinds.index(kind)]
 
     def factors(r: Array, inverse: Array, inside: Array) -> list[tuple[Array, Array]]:
@@ -108,27 +122,29 @@ def angles_with_slopes(
         inverse,
         *(part for both in factors(r, inverse, r < cutoff) for part in both),
     ]
-    x1, y1, z1, inverse1, *legs1 = (mapping.of_column(c, slots.first) for c in columns)
-    x2, y2, z2, inverse2, *legs2 = (mapping.of_column(c, slots.second) for c in columns)
-    x, y, z = x2 - x1, y2 - y1, z2 - z1
-    r3 = geometry.root(x * x + y * y + z * z)
-    inside = mapping.real_triples(slots)
-    third = [(jnp.where(inside, 1, 0), jnp.zeros_like(r3))] * len(leg_factors)
-    if closed:
-        third = factors(r3, jnp.where(r3 > 0, 1 / jnp.where(r3 > 0, r3, 1), 0), inside & (r3 < cutoff))
-    away = inside & (inverse1 > 0) & (inverse2 > 0)
-    legs = []
-    for n, (value3, slope3) in enumerate(third):
-        value1, slope1, value2, slope2 = *legs1[2 * n : 2 * n + 2], *legs2[2 * n : 2 * n + 2]
-        both = value1 * value2
-        legs.append((both * value3, slope1 * value2 * value3, value1 * slope2 * value3, both * slope3))
-    return AnglesWithSlopes(
-        jnp.where(away, (x1 * x2 + y1 * y2 + z1 * z2) * inverse1 * inverse2, 0.5),
-        inverse1,
-        inverse2,
-        away.astype(r3.dtype),
-        legs,
-    )
+
+    def combine(one: list[Array], two: list[Array]) -> AnglesWithSlopes:
+        x1, y1, z1, inverse1, *legs1 = one
+        x2, y2, z2, inverse2, *legs2 = two
+        x, y, z = x2 - x1, y2 - y1, z2 - z1
+        r3 = geometry.root(x * x + y * y + z * z)
+        inside = mapping.real_triples(slots)
+        third = [(inside.astype(r3.dtype), jnp.zeros_like(r3))] * len(leg_factors)
+        if closed:
+            third = factors(r3, jnp.where(r3 > 0, 1 / jnp.where(r3 > 0, r3, 1), 0), inside & (r3 < cutoff))
+        away = inside & (inverse1 > 0) & (inverse2 > 0)
+        legs = []
+        for n, (value3, slope3) in enumerate(third):
+            value1, slope1, value2, slope2 = *legs1[2 * n : 2 * n + 2], *legs2[2 * n : 2 * n + 2]
+            both = value1 * value2
+            legs.append(
+                LegsWithSlopes(both * value3, slope1 * value2 * value3, value1 * slope2 * value3, both * slope3)
+            )
+        cos_theta = jnp.where(away, (x1 * x2 + y1 * y2 + z1 * z2) * inverse1 * inverse2, 0.5)
+        return AnglesWithSlopes(cos_theta, inverse1, inverse2, away.astype(r3.dtype), legs)
+
+    needed = anything(slots.counts)
+    return apart(needed, combine, *apart(needed, functools.partial(_of_both_legs, slots), columns))
 
 
 def adding_to_legs(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from miniffx import geometry, mapping
+from miniffx import _checks, blocks, geometry, mapping
 from miniffx._pytree import pytree
 from miniffx.descriptors import products
 from miniffx.descriptors.descriptor import Descriptor, Product
@@ -17,6 +18,8 @@ from miniffx.descriptors.moment_invariant import MomentInvariant
 from miniffx.descriptors.tensor_moments import MomentPairs, Moments, n_orders, tensor_moments
 from miniffx.neighbors import Array, Capacity, Environments, Needs, NeighborList
 from miniffx.structure import Structure
+
+ReadOut = Callable[[Any, Array], Array]  # parameters, features [rows, n] -> [rows]
 
 
 @pytree
@@ -123,20 +126,94 @@ class DescriptorSet:
         structure: Structure,
     ) -> Array:
         """As :meth:`features`, as a function of the displacements [rows, n_columns, 3]."""
+        return blocks.in_blocks(partial(self._of_rows, label, labels, structure), displacements, environments)
+
+    def read_out(
+        self, head: ReadOut, parameters: Any, label: str, structure: Structure, neighbors: NeighborList
+    ) -> Array:
+        """[rows] ``head(parameters, features)`` of the atoms of one species: one number for each, from its features.
+
+        Where it is differentiated by displacements, value and derivative are computed together, in one pass over the
+        rows. The head may close over nothing that is traced.
+        """
+        environments = mapping.environments_of(label, neighbors)
+        if environments is None:
+            raise ValueError(f"`label` must be one of {neighbors.labels}, got {label!r}")
+        if self._may_depend_on_what_is_traced():
+            return head(parameters, self.features(label, structure, neighbors))
+        labels = neighbors.labels
+
+        def value(parameters: Any, displacements: Array, environments: Environments) -> Array:
+            return head(parameters, self._of_rows(label, labels, structure, displacements, environments))
+
+        def with_slopes(parameters: Any, displacements: Array, environments: Environments) -> tuple[Array, Array]:
+            features, pull = self._of_rows_with_pull(label, labels, structure, displacements, environments)
+            values, pull_head = jax.vjp(partial(head, parameters), features)
+            return values, pull(*pull_head(jnp.ones_like(values)))
+
+        displacements = geometry.displacements(structure, environments)
+        return blocks.in_one_pass(value, with_slopes, parameters, displacements, environments)
+
+    def _of_rows(
+        self,
+        label: str,
+        labels: tuple[str, ...],
+        structure: Structure,
+        displacements: Array,
+        environments: Environments,
+    ) -> Array:
+        """[rows, len(of(label))] all rows at once."""
         members, groups = self._members(label, structure, lambda product: True)
+        columns = products.sums(members, displacements, environments, labels)
+        return self._with_others(columns, label, groups, labels, displacements, environments)
 
-        def of_rows(displacements: Array, environments: Environments) -> Array:
-            columns = products.sums(members, displacements, environments, labels)
-            blocks = []
-            for places, invariants in self._invariants(label):
-                moments = tensor_moments(invariants, displacements, environments, labels)
-                blocks.append((places, moments.contract(invariants)))
-            for indices, group in groups:
-                evaluate = partial(_evaluate, displacements=displacements, environments=environments, labels=labels)
-                columns.update(zip(indices, jax.vmap(evaluate, axis_size=len(indices))(group), strict=True))
-            return _in_order(columns, blocks, -1)
+    def _of_rows_with_pull(
+        self,
+        label: str,
+        labels: tuple[str, ...],
+        structure: Structure,
+        displacements: Array,
+        environments: Environments,
+    ) -> tuple[Array, Callable[[Array], Array]]:
+        """The same, and the function that takes ∂E/∂G [rows, len(of(label))] to ∂E/∂D [rows, n_columns, 3]."""
+        members, groups = self._members(label, structure, lambda product: True)
+        columns, pull_columns = products.sums_with_pull(members, displacements, environments, labels)
+        every, pull_every = jax.vjp(
+            lambda columns, vectors: self._with_others(columns, label, groups, labels, vectors, environments),
+            columns,
+            displacements,
+        )
 
-        return mapping.in_blocks(of_rows, displacements, environments)
+        def pull(cotangents: Array) -> Array:
+            of_columns, of_others = pull_every(cotangents)
+            return pull_columns(of_columns) + of_others
+
+        return every, pull
+
+    def _with_others(
+        self,
+        columns: dict[int, Array],
+        label: str,
+        groups: list[tuple[list[int], Descriptor]],
+        labels: tuple[str, ...],
+        displacements: Array,
+        environments: Environments,
+    ) -> Array:
+        """[rows, len(of(label))]: products as they are given, all others by displacements."""
+        columns, of_moments = dict(columns), []
+        for places, invariants in self._invariants(label):
+            moments = tensor_moments(invariants, displacements, environments, labels)
+            of_moments.append((places, moments.contract(invariants)))
+        for indices, group in groups:
+            evaluate = partial(_evaluate, displacements=displacements, environments=environments, labels=labels)
+            columns.update(zip(indices, jax.vmap(evaluate, axis_size=len(indices))(group), strict=True))
+        return _in_order(columns, of_moments, -1)
+
+    def _may_depend_on_what_is_traced(self) -> bool:
+        """Whether numbers of descriptors are traced, or could be: the user's own functions may close over some."""
+        leaves = jax.tree.leaves(self.descriptors)
+        fields = [value for descriptor in self.descriptors for value in vars(descriptor).values()]
+        return any(map(_checks.is_traced, leaves)) or any(map(callable, fields))
 
     def jacobian(
         self,
@@ -154,16 +231,16 @@ class DescriptorSet:
                 return _evaluate(one, vectors, environments, labels).sum()
 
             columns = products.jacobians(members, displacements, environments, labels)
-            blocks = []
+            of_moments = []
             for places, invariants in self._invariants(label):
                 block = _jacobian_of_invariants(invariants, displacements, environments, labels)
-                blocks.append((places, jnp.moveaxis(block, 0, 1)))
+                of_moments.append((places, jnp.moveaxis(block, 0, 1)))
             for indices, group in groups:
                 slopes = jax.vmap(jax.grad(total), in_axes=(None, 0), axis_size=len(indices))(displacements, group)
                 columns.update(zip(indices, slopes, strict=True))
-            return _in_order(columns, blocks, 1)
+            return _in_order(columns, of_moments, 1)
 
-        return mapping.in_blocks(of_rows, displacements, environments)
+        return blocks.in_blocks(of_rows, displacements, environments)
 
     def of_moments(self, label: str, moments: Moments) -> Array:
         """[rows, len(of(label))] the descriptors of one species, all of them invariants of these moments."""
@@ -223,11 +300,11 @@ class DescriptorSet:
         return members, _groups({n: d for n, d in enumerate(descriptors) if n not in elsewhere})
 
 
-def _in_order(columns: dict[int, Array], blocks: list[tuple[list[int], Array]], axis: int) -> Array:
-    """All descriptors along an axis: single ones [rows, ...] by their places, and blocks that have the axis already."""
+def _in_order(columns: dict[int, Array], of_moments: list[tuple[list[int], Array]], axis: int) -> Array:
+    """All descriptors along an axis: single ones [rows, ...] by their places, blocks of moments that have the axis."""
     parts = [jnp.stack(list(columns.values()), axis=axis)] if columns else []
-    order = np.array([*columns, *(place for places, _ in blocks for place in places)])
-    every = jnp.concatenate([*parts, *(block for _, block in blocks)], axis=axis)
+    order = np.array([*columns, *(place for places, _ in of_moments for place in places)])
+    every = jnp.concatenate([*parts, *(block for _, block in of_moments)], axis=axis)
     return every if (order == np.arange(len(order))).all() else jnp.take(every, np.argsort(order), axis=axis)
 
 

@@ -7,6 +7,7 @@ polynomial visit no triple (`moments.py`).
 
 from __future__ import annotations
 
+import functools
 import types
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
@@ -17,11 +18,20 @@ import numpy as np
 
 from miniffx import _checks
 from miniffx.descriptors import moments
-from miniffx.descriptors.angles import adding_to_legs, angles_of, angles_with_slopes, anything, apart
+from miniffx.descriptors.angles import (
+    AnglesWithSlopes,
+    LegsWithSlopes,
+    adding_to_legs,
+    angles_of,
+    angles_with_slopes,
+    anything,
+    apart,
+)
 from miniffx.descriptors.descriptor import Product
 from miniffx.neighbors import Array, Environments
 
 Factor = Callable[..., Array]
+Pull = Callable[[dict[int, Array]], Array]
 
 
 class Member(NamedTuple):
@@ -92,6 +102,36 @@ def _sums_of_kind(
     return list(apart(needed, with_angles, triples.cos_theta, weights))
 
 
+def sums_with_pull(
+    members: Sequence[Member], displacements: Array, environments: Environments, labels: tuple[str, ...]
+) -> tuple[dict[int, Array], Pull]:
+    """The sums, and the function that takes {place: ∂E/∂G [rows]} of all members to ∂E/∂D [rows, n_columns, 3].
+
+    What derivatives read of a triple is computed along with the sums, and what multiplies the same displacement is
+    summed over all members before it is added up.
+    """
+    result = {member.place: jnp.zeros(displacements.shape[0], displacements.dtype) for member in members}
+    pulls = []
+    for (kind, cutoff, closed, by_triples), weighted in _together(members, labels).items():
+        group = [member for member, _ in weighted]
+        if by_triples:
+            values, pull_kind = _sums_of_kind_with_pull(group, displacements, environments, kind, cutoff, closed)
+        else:
+            by_moments = functools.partial(_sums_by_moments, group, environments=environments, kind=kind, cutoff=cutoff)
+            values, pull_kind = _with_pull(by_moments, displacements)
+        pulls.append((weighted, pull_kind))
+        for (member, weight), value in zip(weighted, values, strict=True):
+            result[member.place] = result[member.place] + weight * value
+
+    def pull(cotangents: dict[int, Array]) -> Array:
+        total = jnp.zeros_like(displacements)
+        for weighted, pull_kind in pulls:
+            total = total + pull_kind([weight * cotangents[member.place] for member, weight in weighted])
+        return total
+
+    return result, pull
+
+
 def jacobians(
     members: Sequence[Member], displacements: Array, environments: Environments, labels: tuple[str, ...]
 ) -> dict[int, Array]:
@@ -105,6 +145,73 @@ def jacobians(
     return result
 
 
+def _with_pull(function: Callable[[Array], Any], displacements: Array) -> tuple[Any, Callable[[Any], Array]]:
+    """The value of a function of displacements, and the function from cotangents of the value to theirs."""
+    value, pull = jax.vjp(function, displacements)
+    return value, lambda cotangents: pull(cotangents)[0]
+
+
+def _sums_of_kind_with_pull(
+    group: Sequence[Member],
+    displacements: Array,
+    environments: Environments,
+    kind: tuple[int, int],
+    cutoff: float,
+    closed: bool,
+) -> tuple[list[Array], Callable[[list[Array]], Array]]:
+    """[rows] for each of the group as :func:`_sums_of_kind`, and from cotangents of these to [rows, n_columns, 3]."""
+    legs, leg_of = _distinct(group, "leg")
+    angles, angle_of = _distinct(group, "angle")
+    triples = angles_with_slopes(legs, displacements, environments, kind, cutoff, closed)
+    needed = anything(environments.triples[environments.triple_kinds.index(kind)].counts)
+    add_to_legs = adding_to_legs(displacements, environments, kind)
+
+    def with_angles(cos_theta: Array, products: list[Array]) -> list[Array]:
+        of_angle = [angle(cos_theta) for angle in angles]
+        return [(products[m] * of_angle[k]).sum(axis=-1) for m, k in zip(leg_of, angle_of, strict=True)]
+
+    def factors(triples: AnglesWithSlopes, cotangents: list[Array]) -> tuple[Array, Array, Array]:
+        of_angle = [_with_slope(angle, triples.cos_theta) for angle in angles]
+        values, slopes = ([jnp.zeros_like(triples.cos_theta)] * len(legs) for _ in range(2))
+        for m, k, cotangent in zip(leg_of, angle_of, cotangents, strict=True):
+            value, slope = of_angle[k]
+            values[m] = values[m] + cotangent[:, None] * value
+            slopes[m] = slopes[m] + cotangent[:, None] * slope
+        return _what_multiplies(triples, triples.legs, values, slopes)
+
+    def pull(cotangents: list[Array]) -> Array:
+        return add_to_legs(*apart(needed, factors, triples, cotangents))
+
+    return apart(needed, with_angles, triples.cos_theta, [leg.product for leg in triples.legs]), pull
+
+
+def _what_multiplies(
+    triples: AnglesWithSlopes, legs: Sequence[LegsWithSlopes], values: Sequence[Array], slopes: Sequence[Array]
+) -> tuple[Array, Array, Array]:
+    """own₁, own₂ and other [rows, n_triples] of Σ A P over the legs, given A and A' for each.
+
+    With P = L(r₁) L(r₂) L(r₃) and legs D₁ and D₂, a term A P of one triple changes with D₁ by
+
+        D₁ [A (∂P/∂r₁ / r₁ + ∂P/∂r₃ / r₃) − A' P cos θ / r₁²] + D₂ [A' P / (r₁ r₂) − A ∂P/∂r₃ / r₃],
+
+    and with D₂ likewise: own₁ D₁ + other D₂, and own₂ D₂ + other D₁.
+    """
+    turn, own_first, own_second, other = (jnp.zeros_like(triples.cos_theta) for _ in range(4))
+    for leg, value, slope in zip(legs, values, slopes, strict=True):
+        turn = turn + slope * leg.product * triples.turns
+        own_first = own_first + value * (leg.first + leg.third)
+        own_second = own_second + value * (leg.second + leg.third)
+        other = other - value * leg.third
+    own_first = own_first - turn * triples.cos_theta * triples.inverse1**2
+    own_second = own_second - turn * triples.cos_theta * triples.inverse2**2
+    return own_first, own_second, other + turn * triples.inverse1 * triples.inverse2
+
+
+def _with_slope(angle: Factor, cos_theta: Array) -> tuple[Array, Array]:
+    """A(cos θ) and A'."""
+    return jax.jvp(angle, (cos_theta,), (jnp.ones_like(cos_theta),))
+
+
 def _jacobians_of_kind(
     group: Sequence[Member],
     displacements: Array,
@@ -113,31 +220,20 @@ def _jacobians_of_kind(
     cutoff: float,
     closed: bool,
 ) -> Array:
-    """[len(group), rows, n_columns, 3].
-
-    With P = L(r₁) L(r₂) L(r₃) and legs D₁ and D₂, a term A P of one triple changes with D₁ by
-
-        D₁ [A (∂P/∂r₁ / r₁ + ∂P/∂r₃ / r₃) − A' P cos θ / r₁²] + D₂ [A' P / (r₁ r₂) − A ∂P/∂r₃ / r₃],
-
-    and with D₂ likewise. What multiplies an atom's own D is summed before it is multiplied.
-    """
+    """[len(group), rows, n_columns, 3]."""
     legs, leg_of = _distinct(group, "leg")
     angles, angle_of = _distinct(group, "angle")
     triples = angles_with_slopes(legs, displacements, environments, kind, cutoff, closed)
-    of_angle = [jax.jvp(angle, (triples.cos_theta,), (jnp.ones_like(triples.cos_theta),)) for angle in angles]
-    angle_values, angle_slopes = (jnp.stack(parts) for parts in zip(*of_angle, strict=True))
-    of_legs = [jnp.stack(parts) for parts in zip(*triples.legs, strict=True)]
+    of_angle = [_with_slope(angle, triples.cos_theta) for angle in angles]
+    values, slopes = (jnp.stack(parts) for parts in zip(*of_angle, strict=True))
+    every_leg = jax.tree.map(lambda *parts: jnp.stack(parts), *triples.legs)
 
     add_to_legs = adding_to_legs(displacements, environments, kind)
     needed = anything(environments.triples[environments.triple_kinds.index(kind)].counts)
 
     def factors(m: Array, k: Array) -> tuple[Array, Array, Array]:
-        product, first, second, third = (part[m] for part in of_legs)
-        angle, slope = angle_values[k], angle_slopes[k] * product * triples.turns
-        own_first = angle * (first + third) - slope * triples.cos_theta * triples.inverse1**2
-        own_second = angle * (second + third) - slope * triples.cos_theta * triples.inverse2**2
-        other = slope * triples.inverse1 * triples.inverse2 - angle * third
-        return own_first, own_second, other
+        leg = jax.tree.map(lambda part: part[m], every_leg)
+        return _what_multiplies(triples, [leg], [values[k]], [slopes[k]])
 
     def one(which: tuple[Array, Array]) -> Array:
         return add_to_legs(*apart(needed, factors, *which))

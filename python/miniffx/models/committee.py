@@ -14,7 +14,7 @@ from miniffx import _checks, mapping
 from miniffx._pytree import pytree
 from miniffx.derivatives import energy_and_forces
 from miniffx.descriptors import DescriptorSet
-from miniffx.models.nn_potential import NNPotential
+from miniffx.models.nn_potential import NNPotential, rows_of
 from miniffx.neighbors import Array, Needs, NeighborList
 from miniffx.potentials import Energy
 from miniffx.structure import Structure
@@ -114,9 +114,11 @@ class Committee(Energy):
 
     def rows(self, structure: Structure, neighbors: NeighborList) -> tuple[mapping.Rows, ...]:
         """The mean energies of atoms, species by species."""
-        centers = [row.centers for row in self.member(0).rows(structure, neighbors)]
-        values = self._each(lambda member: [row.values for row in member.rows(structure, neighbors)])
-        return tuple(mapping.Rows(c, v.mean(axis=0)) for c, v in zip(centers, values, strict=True))
+        return rows_of(self, self.stacked.descriptors, structure, neighbors)
+
+    def atomic_energies(self, label: str, features: Array) -> Array:
+        """The mean of the members' energies [...] in eV of atoms of one species, from [..., n_features]."""
+        return self._each(lambda member: member.atomic_energies(label, features)).mean(axis=0)
 
     def energies(self, structure: Structure, neighbors: NeighborList) -> Array:
         """[members] in eV."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -115,15 +115,7 @@ class NNPotential(Energy):
 
     def rows(self, structure: Structure, neighbors: NeighborList) -> tuple[mapping.Rows, ...]:
         """Energies of atoms, species by species."""
-        self.check_species(structure.labels)
-        rows = []
-        for label in structure.labels:
-            environments = neighbors.environments[neighbors.labels.index(label)]
-            features = self.descriptors.features(label, structure, neighbors)
-            energies = self.atomic_energies(label, features)
-            mask = mapping.row_mask(environments, structure)
-            rows.append(mapping.Rows(environments.centers, jnp.where(mask, energies, 0)))
-        return tuple(rows)
+        return rows_of(self, self.descriptors, structure, neighbors)
 
     def atomic_energies(self, label: str, features: Array) -> Array:
         """Energies [...] in eV of atoms of one species from their unscaled features [..., n_features]."""
@@ -185,6 +177,24 @@ class NNPotential(Energy):
         from miniffx.io import save_model  # files know the models, not the other way round
 
         save_model(self, path)
+
+
+def rows_of(
+    model: Any, descriptors: DescriptorSet, structure: Structure, neighbors: NeighborList
+) -> tuple[mapping.Rows, ...]:
+    """Energies of atoms, species by species, by the model's ``atomic_energies(label, features)``."""
+    model.check_species(structure.labels)
+    rows = []
+    for label in structure.labels:
+        environments = neighbors.environments[neighbors.labels.index(label)]
+        energies = descriptors.read_out(_read_out(label), model, label, structure, neighbors)
+        mask = mapping.row_mask(environments, structure)
+        rows.append(mapping.Rows(environments.centers, jnp.where(mask, energies, 0)))
+    return tuple(rows)
+
+
+def _read_out(label: str) -> Callable[[Any, Array], Array]:
+    return lambda model, features: model.atomic_energies(label, features)
 
 
 def find_extrapolations(model: NNPotential, structure: Structure, neighbors: NeighborList) -> list[Extrapolation]:
