@@ -53,7 +53,7 @@ std::string text_of(const Shape& shape, const std::string& any) {
 template <class T>
 py::array_t<T> checked(const py::object& object, const std::string& name, const Shape& shape,
                        const std::string& any = "n") {
-    std::string received = text_of(py::type::handle_of(object).attr("__name__"));
+    std::string received;
     if (py::isinstance<py::array>(object)) {
         const auto array = py::reinterpret_borrow<py::array>(object);
         bool fits = py::isinstance<py::array_t<T, py::array::c_style>>(object) &&
@@ -66,6 +66,8 @@ py::array_t<T> checked(const py::object& object, const std::string& name, const 
         const Shape actual(array.shape(), array.shape() + array.ndim());
         const bool contiguous = (array.flags() & py::array::c_style) != 0;
         received = text_of(array.dtype()) + " " + text_of(actual, any) + (contiguous ? "" : ", not contiguous");
+    } else {
+        received = text_of(py::type::handle_of(object).attr("__name__"));
     }
     throw py::value_error("`" + name + "` must be a contiguous " + name_of<T>() + " array of shape " +
                           text_of(shape, any) + ", got " + received);
@@ -189,6 +191,33 @@ py::tuple find_triples(const miniffx::Pairs& pairs, double cutoff, bool closed, 
     return py::make_tuple(give(std::move(triples.first)), give(std::move(triples.second)));
 }
 
+// Where the memory of the structures' part of an array begins.
+std::int32_t* part(std::int32_t* data, std::int64_t structure, std::int64_t size) { return data + structure * size; }
+
+py::tuple list_centers(const py::object& species, const std::vector<std::int64_t>& rows) {
+    const auto array = checked<std::int32_t>(species, "species", {-1, -1});
+    const std::int64_t n_structures = array.shape(0), n_atoms = array.shape(1);
+    py::list arrays;
+    std::vector<std::int32_t*> data;
+    double numbers = 0;
+    for (const std::int64_t size : rows) {
+        if (size < 0) throw py::value_error("`rows` must not be negative, got " + std::to_string(size));
+        numbers += static_cast<double>(n_structures) * static_cast<double>(size);
+        miniffx::require_memory(sizeof(std::int32_t) * numbers, "A padded list of centres");
+        py::array_t<std::int32_t> centers = blank({n_structures, size});
+        data.push_back(centers.mutable_data());
+        arrays.append(centers);
+    }
+    std::vector<std::int64_t> most(rows.size(), 0);
+    for (std::int64_t s = 0; s < n_structures; ++s) {
+        std::vector<std::int32_t*> mine;
+        for (std::size_t a = 0; a < rows.size(); ++a) mine.push_back(part(data[a], s, rows[a]));
+        const auto counts = miniffx::list_centers(n_atoms, array.data() + s * n_atoms, rows, mine);
+        for (std::size_t a = 0; a < rows.size(); ++a) most[a] = std::max(most[a], counts[a]);
+    }
+    return py::make_tuple(arrays, most);
+}
+
 py::tuple count_rows(const Found& found, const py::object& species, py::ssize_t n_species, double triple_cutoff,
                      bool closed, const py::object& triple_kinds, int threads) {
     check_n_species(n_species);
@@ -215,9 +244,6 @@ py::tuple count_rows(const Found& found, const py::object& species, py::ssize_t 
     return py::make_tuple(py::array_t<std::int32_t>(Shape{n_species, n_species}, pair_max.data()),
                           py::array_t<std::int32_t>(Shape{static_cast<py::ssize_t>(kinds.size())}, triple_max.data()));
 }
-
-// Where the memory of the structures' part of an array begins.
-std::int32_t* part(std::int32_t* data, std::int64_t structure, std::int64_t size) { return data + structure * size; }
 
 py::tuple fill_rows(const Found& found, const py::object& species, py::ssize_t n_species, const py::object& centers,
                     const py::object& columns, double triple_cutoff, bool closed, const py::object& triple_kinds,
@@ -347,6 +373,8 @@ PYBIND11_MODULE(_core, module) {
                "The same in a batch, for count_rows and fill_rows; atoms whose species is negative are left out.");
     module.def("find_triples", &find_triples, py::arg("pairs"), py::arg("cutoff"), py::arg("closed"),
                py::arg("threads") = 0, "Two pair indices for every two neighbours of a centre within the cutoff.");
+    module.def("list_centers", &list_centers, py::arg("species"), py::arg("rows"),
+               "The atoms of each species [b, rows], n_atoms where there are no more, and the most of each in any.");
     module.def("count_rows", &count_rows, py::arg("neighbors"), py::arg("species"), py::arg("n_species"),
                py::arg("triple_cutoff"), py::arg("closed"), py::arg("triple_kinds"), py::arg("threads") = 0,
                "The row capacities that just suffice for all: pair_max [S, S] and triple_max [m].");

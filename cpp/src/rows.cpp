@@ -237,6 +237,23 @@ std::vector<Worker> make_workers(const Found& found, std::int64_t n_columns, std
 
 }  // namespace
 
+std::vector<std::int64_t> list_centers(std::int64_t n_atoms, const std::int32_t* species,
+                                       const std::vector<std::int64_t>& sizes,
+                                       const std::vector<std::int32_t*>& centers) {
+    std::vector<std::int64_t> counts(sizes.size(), 0);
+    for (std::int64_t i = 0; i < n_atoms; ++i) {
+        if (species[i] < 0 || static_cast<std::size_t>(species[i]) >= sizes.size()) continue;
+        const auto a = static_cast<std::size_t>(species[i]);
+        if (counts[a] < sizes[a]) centers[a][counts[a]] = static_cast<std::int32_t>(i);
+        ++counts[a];
+    }
+    for (std::size_t a = 0; a < sizes.size(); ++a) {
+        std::fill(centers[a] + std::min(counts[a], sizes[a]), centers[a] + sizes[a],
+                  static_cast<std::int32_t>(n_atoms));
+    }
+    return counts;
+}
+
 bool fill_rows(const Neighbors& neighbors, const std::int32_t* species, const std::vector<RowTarget>& rows,
                const std::vector<TripleTarget>& triples, double triple_cutoff, bool closed, int threads) {
     const Found& found = *neighbors;

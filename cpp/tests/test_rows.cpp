@@ -258,6 +258,17 @@ void no_atoms_and_no_species() {
     CHECK(!fill(neighbors, {}, 0, {}, {}, 0, false, 0, 1).overflow);
 }
 
+void centers_are_listed() {
+    const std::vector<std::int32_t> species = {1, 0, -1, 1, 1, 7};
+    std::vector<std::int32_t> zeros(2, -5), ones(2, -5);
+    const auto counts = miniffx::list_centers(6, species.data(), {2, 2, 0}, {zeros.data(), ones.data(), nullptr});
+    CHECK(counts == std::vector<std::int64_t>({1, 3, 0}));
+    CHECK(zeros == std::vector<std::int32_t>({1, 6}));
+    CHECK(ones == std::vector<std::int32_t>({0, 3}));  // one more has no room
+    CHECK(miniffx::list_centers(0, nullptr, {2}, {zeros.data()}) == std::vector<std::int64_t>(1, 0));
+    CHECK(zeros == std::vector<std::int32_t>(2, 0));
+}
+
 void errors() {
     const System s{"", {0, 0, 0, 1, 0, 0}, {}, {}, 2};
     const auto neighbors = testing::find_neighbors(s);
@@ -291,6 +302,7 @@ int main() {
     one_species();
     overflow_is_reported();
     no_atoms_and_no_species();
+    centers_are_listed();
     errors();
     return testing::finish();
 }

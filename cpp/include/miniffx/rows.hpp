@@ -40,6 +40,13 @@ struct TripleTarget {
 bool fill_rows(const Neighbors& neighbors, const std::int32_t* species, const std::vector<RowTarget>& rows,
                const std::vector<TripleTarget>& triples, double triple_cutoff, bool closed, int threads = 0);
 
+// Lists the atoms of species 0, 1, ... in centers[0], centers[1], ..., which have room for sizes[0], sizes[1], ...;
+// what is left becomes n_atoms. Returns how many there are of each; where that is more than there is room, the rest is
+// missing.
+std::vector<std::int64_t> list_centers(std::int64_t n_atoms, const std::int32_t* species,
+                                       const std::vector<std::int64_t>& sizes,
+                                       const std::vector<std::int32_t*>& centers);
+
 // The capacities that just suffice: the most neighbours of species B around any atom of species A, at
 // pair_max[A * n_species + B], and the most triples of each kind around any one centre.
 struct RowCounts {

@@ -76,25 +76,15 @@ class Batch:
         )
         return cls(found, species, structure.labels, request)
 
-    @functools.cached_property
-    def atoms(self) -> list[list[np.ndarray]]:
-        """[batch][n_species] the atoms of each species."""
-        n_species = range(len(self.labels))
-        return [[np.flatnonzero(species == a) for a in n_species] for species in self.species]
-
-    @functools.cached_property
-    def rows_needed(self) -> list[int]:
-        """[n_species] the most atoms of each in any structure."""
-        return [max((len(atoms[a]) for atoms in self.atoms), default=0) for a in range(len(self.labels))]
-
     def capacity(self) -> Capacity:
         """What holds all of it, in buckets."""
         n_species, kinds = len(self.labels), self._kinds
+        most = _core.list_centers(self.species, [0] * n_species)[1]
         pair_max, triple_max = _core.count_rows(
             self.found, self.species, n_species, self.request.triple_reach, self.request.closed, kinds
         )
         return Capacity(
-            rows=tuple(min(bucket(n), self.species.shape[1]) for n in self.rows_needed),
+            rows=tuple(min(bucket(n), self.species.shape[1]) for n in most),
             columns=tuple(offsets_of(map(bucket, row)) for row in pair_max.tolist()),
             triples=tuple(
                 tuple(bucket(n) for n, kind in zip(triple_max.tolist(), kinds.tolist(), strict=True) if kind[0] == a)
@@ -116,13 +106,9 @@ class Batch:
 
     def fitting(self, capacity: Capacity) -> tuple[list[np.ndarray], list[Filled], list[Filled]] | None:
         """Centres, and what :meth:`fill` returns for them; None where the capacity does not suffice."""
-        if any(n > rows for n, rows in zip(self.rows_needed, capacity.rows, strict=True)):
+        centers, most = _core.list_centers(self.species, capacity.rows)
+        if any(n > rows for n, rows in zip(most, capacity.rows, strict=True)):
             return None
-        n_structures, n_atoms = self.species.shape
-        centers = [np.full((n_structures, rows), n_atoms, np.int32) for rows in capacity.rows]
-        for a, rows in enumerate(centers):
-            for row, atoms in zip(rows, self.atoms, strict=True):
-                row[: len(atoms[a])] = atoms[a]
         rows_of, slots_of, overflow = self.fill(centers, capacity)
         return None if overflow.any() else (centers, rows_of, slots_of)
 
