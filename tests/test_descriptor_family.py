@@ -412,7 +412,7 @@ def test_stored_jacobians_cover_the_family():
         stored = with_jacobian.batches[0].species[label]
 
         def sums(vectors, label=label, environments=environments):
-            return ds.features_of_displacements(label, vectors, environments, neighbors.labels, structure).sum(axis=0)
+            return ds.features_of_displacements(label, vectors, environments, neighbors.labels).sum(axis=0)
 
         slopes = oracles.quick_jit(jax.jacrev(sums))(stored.vectors[0])  # [features, rows, columns, 3]
         expected = np.moveaxis(slopes, 0, 1).reshape(stored.jacobian[0].shape)

@@ -162,10 +162,12 @@ def test_products_together_are_what_each_is_alone(monkeypatch):
     weights = jnp.asarray(rng.normal(size=(environments.centers.shape[0], len(ds))), vectors.dtype)
 
     def together(vectors):
-        return ds.features_of_displacements("A", vectors, environments, nl.labels, structure)
+        return ds.features_of_displacements("A", vectors, environments, nl.labels)
 
     def alone(vectors):
-        return jnp.stack([d.sums(vectors, environments, nl.labels) for d in mapping.cast(ds.of("A"), structure)], -1)
+        return jnp.stack(
+            [d.sums(vectors, environments, nl.labels) for d in mapping.cast(ds.of("A"), vectors.dtype)], -1
+        )
 
     direction = jnp.asarray(rng.normal(size=vectors.shape), vectors.dtype)
 

@@ -23,7 +23,8 @@ def in_blocks(function: Callable[..., Any], displacements: Array, environments: 
     So what is computed on the way stays in the cache, and takes no memory to speak of: derivatives compute it again.
     The environments that the function gets lack centres, neighbours and shifts. On other devices all rows at once.
     """
-    environments = _read_by_rows(environments)
+    unread: Any = {"centers": None, "neighbors": None, "shifts": None}
+    environments = dataclasses.replace(environments, **unread)
     rows = displacements.shape[0]
     width = max([displacements.shape[1], 1, *(slots.first.shape[-1] for slots in environments.triples)])
     block = BLOCK.get(jax.default_backend())
@@ -35,11 +36,6 @@ def in_blocks(function: Callable[..., Any], displacements: Array, environments: 
     return jax.tree.map(lambda leaf: leaf.reshape(leaf.shape[0] * leaf.shape[1], *leaf.shape[2:])[:rows], results)
 
 
-def _read_by_rows(environments: Environments) -> Environments:
-    unread: Any = {"centers": None, "neighbors": None, "shifts": None}
-    return dataclasses.replace(environments, **unread)
-
-
 def in_one_pass(
     function: Callable[..., Array],
     with_slopes: Callable[..., tuple[Array, Array]],
@@ -47,31 +43,28 @@ def in_one_pass(
     displacements: Array,
     environments: Environments,
 ) -> Array:
-    """``function(parameters, displacements, environments)`` [rows], in blocks, of which each row reads its own D only.
+    """``function(parameters, displacements, environments)`` [rows] in blocks; each row depends on its own D alone.
 
     `with_slopes` gives the same numbers, and their derivatives by displacements [rows, n_columns, 3]. Where only
     positions are differentiated it takes the place of the function, so that derivatives compute no part again;
     parameters, and whatever is differentiated further, are JAX's. Neither function may close over what is traced.
     """
 
-    @jax.custom_jvp
-    def values(parameters: Any, displacements: Array, environments: Environments) -> Array:
+    def plain(parameters: Any, displacements: Array, environments: Environments) -> Array:
         return in_blocks(functools.partial(function, parameters), displacements, environments)
 
     def values_and_changes(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
         parameters, displacements, environments = primals
         changes, moves, _ = tangents
         if all(isinstance(leaf, SymbolicZero) for leaf in jax.tree.leaves(changes)):
-            of_rows, slopes = in_blocks(functools.partial(with_slopes, parameters), displacements, environments)
-            return of_rows, (slopes * moves).sum(axis=(1, 2))
+            values, slopes = in_blocks(functools.partial(with_slopes, parameters), displacements, environments)
+            return values, (slopes * moves).sum(axis=(1, 2)).astype(values.dtype)
+        changes, moves = jax.tree.map(_instantiated, (changes, moves))
+        return jax.jvp(lambda p, d: plain(p, d, environments), (parameters, displacements), (changes, moves))
 
-        def plain(parameters: Any, displacements: Array) -> Array:
-            return in_blocks(functools.partial(function, parameters), displacements, environments)
-
-        return jax.jvp(plain, (parameters, displacements), jax.tree.map(_instantiated, (changes, moves)))
-
+    values = jax.custom_jvp(plain)
     values.defjvp(values_and_changes, symbolic_zeros=True)
-    return values(parameters, displacements, _read_by_rows(environments))
+    return values(parameters, displacements, environments)
 
 
 def _instantiated(tangent: Any) -> Any:

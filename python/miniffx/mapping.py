@@ -336,9 +336,8 @@ def per_atom(rows: tuple[Rows | Pairs, ...], structure: Structure) -> Array:
     return result
 
 
-def cast(tree: Any, structure: Structure) -> Any:
+def cast(tree: Any, dtype: Any) -> Any:
     """Parameters in the dtype of the positions, so that results have it."""
-    dtype = structure.positions.dtype
     return jax.tree.map(
         lambda leaf: jnp.asarray(leaf, dtype) if jnp.issubdtype(jnp.result_type(leaf), jnp.floating) else leaf,
         tree,

@@ -183,6 +183,7 @@ def apart(needed: Array, function: Callable[..., Any], *arguments: Any) -> Any:
     """
     if jax.default_backend() != "cpu":
         return function(*arguments)
+    function = jax.jit(function)  # its shapes and its program come from one trace
     nothing = jax.eval_shape(function, *arguments)
 
     def zeros(*_: Any) -> Any:

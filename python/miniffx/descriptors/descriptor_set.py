@@ -115,7 +115,7 @@ class DescriptorSet:
         if environments is None:
             raise ValueError(f"`label` must be one of {neighbors.labels}, got {label!r}")
         vectors = geometry.displacements(structure, environments)
-        return self.features_of_displacements(label, vectors, environments, neighbors.labels, structure)
+        return self.features_of_displacements(label, vectors, environments, neighbors.labels)
 
     def features_of_displacements(
         self,
@@ -123,31 +123,31 @@ class DescriptorSet:
         displacements: Array,
         environments: Environments,
         labels: tuple[str, ...],
-        structure: Structure,
     ) -> Array:
         """As :meth:`features`, as a function of the displacements [rows, n_columns, 3]."""
-        return blocks.in_blocks(partial(self._of_rows, label, labels, structure), displacements, environments)
+        return blocks.in_blocks(partial(self._of_rows, label, labels), displacements, environments)
 
     def read_out(
         self, head: ReadOut, parameters: Any, label: str, structure: Structure, neighbors: NeighborList
     ) -> Array:
-        """[rows] ``head(parameters, features)`` of the atoms of one species: one number for each, from its features.
+        """[rows] ``head(parameters, features)`` of the atoms of one species.
 
-        Where it is differentiated by displacements, value and derivative are computed together, in one pass over the
-        rows. The head may close over nothing that is traced.
+        The head makes one number of each row of features, of that row alone, and closes over nothing that is traced.
+        Where it is differentiated by displacements, values and derivatives are computed together, in one pass over the
+        rows, unless descriptors may depend on something that is traced.
         """
         environments = mapping.environments_of(label, neighbors)
         if environments is None:
             raise ValueError(f"`label` must be one of {neighbors.labels}, got {label!r}")
-        if self._may_depend_on_what_is_traced():
+        if any(map(_may_depend_on_what_is_traced, self.of(label))):
             return head(parameters, self.features(label, structure, neighbors))
         labels = neighbors.labels
 
         def value(parameters: Any, displacements: Array, environments: Environments) -> Array:
-            return head(parameters, self._of_rows(label, labels, structure, displacements, environments))
+            return head(parameters, self._of_rows(label, labels, displacements, environments))
 
         def with_slopes(parameters: Any, displacements: Array, environments: Environments) -> tuple[Array, Array]:
-            features, pull = self._of_rows_with_pull(label, labels, structure, displacements, environments)
+            features, pull = self._of_rows_with_pull(label, labels, displacements, environments)
             values, pull_head = jax.vjp(partial(head, parameters), features)
             return values, pull(*pull_head(jnp.ones_like(values)))
 
@@ -158,12 +158,11 @@ class DescriptorSet:
         self,
         label: str,
         labels: tuple[str, ...],
-        structure: Structure,
         displacements: Array,
         environments: Environments,
     ) -> Array:
         """[rows, len(of(label))] all rows at once."""
-        members, groups = self._members(label, structure, lambda product: True)
+        members, groups = self._members(label, displacements.dtype, lambda product: True)
         columns = products.sums(members, displacements, environments, labels)
         return self._with_others(columns, label, groups, labels, displacements, environments)
 
@@ -171,12 +170,11 @@ class DescriptorSet:
         self,
         label: str,
         labels: tuple[str, ...],
-        structure: Structure,
         displacements: Array,
         environments: Environments,
     ) -> tuple[Array, Callable[[Array], Array]]:
         """The same, and the function that takes ∂E/∂G [rows, len(of(label))] to ∂E/∂D [rows, n_columns, 3]."""
-        members, groups = self._members(label, structure, lambda product: True)
+        members, groups = self._members(label, displacements.dtype, lambda product: True)
         columns, pull_columns = products.sums_with_pull(members, displacements, environments, labels)
         every, pull_every = jax.vjp(
             lambda columns, vectors: self._with_others(columns, label, groups, labels, vectors, environments),
@@ -209,22 +207,15 @@ class DescriptorSet:
             columns.update(zip(indices, jax.vmap(evaluate, axis_size=len(indices))(group), strict=True))
         return _in_order(columns, of_moments, -1)
 
-    def _may_depend_on_what_is_traced(self) -> bool:
-        """Whether numbers of descriptors are traced, or could be: the user's own functions may close over some."""
-        leaves = jax.tree.leaves(self.descriptors)
-        fields = [value for descriptor in self.descriptors for value in vars(descriptor).values()]
-        return any(map(_checks.is_traced, leaves)) or any(map(callable, fields))
-
     def jacobian(
         self,
         label: str,
         displacements: Array,
         environments: Environments,
         labels: tuple[str, ...],
-        structure: Structure,
     ) -> Array:
         """∂G/∂D [rows, len(of(label)), n_columns, 3] in 1/Å: the features of a row depend on its own D only."""
-        members, groups = self._members(label, structure, lambda product: product.degree is None)
+        members, groups = self._members(label, displacements.dtype, lambda product: product.degree is None)
 
         def of_rows(displacements: Array, environments: Environments) -> Array:
             def total(vectors: Array, one: Descriptor) -> Array:
@@ -285,11 +276,11 @@ class DescriptorSet:
         return list(found.values())
 
     def _members(
-        self, label: str, structure: Structure, together: Callable[[Product], bool]
+        self, label: str, dtype: Any, together: Callable[[Product], bool]
     ) -> tuple[list[products.Member], list[tuple[list[int], Descriptor]]]:
         """The products that are evaluated `together`, and the rest of the descriptors in groups."""
         originals = self.of(label)
-        descriptors = mapping.cast(originals, structure)
+        descriptors = mapping.cast(originals, dtype)
         members = [
             products.Member(index, original, descriptor)
             for index, (original, descriptor) in enumerate(zip(originals, descriptors, strict=True))
@@ -338,3 +329,9 @@ def _evaluate(
 ) -> Array:
     """[rows] values of one descriptor."""
     return descriptor.sums(displacements, environments, labels)
+
+
+def _may_depend_on_what_is_traced(descriptor: Descriptor) -> bool:
+    """Whether it holds numbers that are traced, or functions, or is of a local class: these may close over some."""
+    held = jax.tree.leaves(vars(descriptor))
+    return _checks.is_traced(held) or any(map(callable, held)) or "<locals>" in type(descriptor).__qualname__

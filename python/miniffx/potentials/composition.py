@@ -51,12 +51,13 @@ class Energy:
         if type(self).__call__ is not Energy.__call__:
             return (), jnp.ones((), structure.positions.dtype), self(structure, neighbors)
         guard = self._guard(structure, neighbors)  # first: it says what is wrong with a list
-        return mapping.cast(self, structure).rows(structure, neighbors), guard, 0.0
+        return mapping.cast(self, structure.positions.dtype).rows(structure, neighbors), guard, 0.0
 
     def atomic(self, structure: Structure, neighbors: NeighborList) -> Array:
         """[n_atoms] energies in eV that sum to the total: half of a pair's to each atom, a triple's to its centre."""
         guard = self._guard(structure, neighbors)
-        return mapping.per_atom(mapping.cast(self, structure).rows(structure, neighbors), structure) * guard
+        rows = mapping.cast(self, structure.positions.dtype).rows(structure, neighbors)
+        return mapping.per_atom(rows, structure) * guard
 
     @cached_property  # and not a property, so that a subclass can have a field of this name
     def cutoff(self) -> float:
@@ -142,12 +143,12 @@ class Scaled(Energy):
 
     def _parts(self, structure: Structure, neighbors: NeighborList) -> tuple[AnyRows, Array, Array | float]:
         rows, guard, rest = self.term._parts(structure, neighbors)
-        factor = mapping.cast(self.factor, structure)
+        factor = mapping.cast(self.factor, structure.positions.dtype)
         return mapping.scaled(factor, rows), guard, factor * rest
 
     def atomic(self, structure: Structure, neighbors: NeighborList) -> Array:
         """[n_atoms] in eV."""
-        return mapping.cast(self.factor, structure) * self.term.atomic(structure, neighbors)
+        return mapping.cast(self.factor, structure.positions.dtype) * self.term.atomic(structure, neighbors)
 
 
 @pytree

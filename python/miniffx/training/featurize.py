@@ -274,13 +274,13 @@ def batch_features(
         jacobian, moments = None, None
         pairs = descriptors.moment_pairs(label, flat, rows, neighbors.labels) if slopes == "pairs" else None
         if pairs is None:
-            values = descriptors.features_of_displacements(label, flat, rows, neighbors.labels, structures)
+            values = descriptors.features_of_displacements(label, flat, rows, neighbors.labels)
         else:
             moments = pairs.moments(flat.shape[0], flat.dtype)
             values = descriptors.of_moments(label, moments)
             moments, pairs = _batched((moments, pairs), batch)
         if slopes and pairs is None:
-            jacobian = descriptors.jacobian(label, flat, rows, neighbors.labels, structures)
+            jacobian = descriptors.jacobian(label, flat, rows, neighbors.labels)
             jacobian = jacobian.reshape(*batch, jacobian.shape[1], 3 * jacobian.shape[2]) * guard[..., None]
         result[label] = SpeciesFeatures(
             centers=environments.centers,

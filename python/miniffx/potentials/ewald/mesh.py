@@ -86,7 +86,7 @@ class EwaldMesh(Energy):
     def __call__(self, structure: Structure, neighbors: NeighborList) -> Array:
         """The energy in eV, a scalar."""
         guard = self._guard(structure, neighbors)
-        waves, weights, own = mapping.cast(self, structure)._sums(structure)
+        waves, weights, own = mapping.cast(self, structure.positions.dtype)._sums(structure)
         return 0.5 * ((weights * (waves.real**2 + waves.imag**2)).sum() - own.sum()) * guard
 
     def rows(self, structure: Structure, neighbors: NeighborList) -> tuple[mapping.Rows, ...]:

@@ -61,7 +61,7 @@ class EwaldReciprocal(Energy):
     def __call__(self, structure: Structure, neighbors: NeighborList) -> Array:
         """The energy in eV, a scalar."""
         guard = self._guard(structure, neighbors)
-        weights, products = mapping.cast(self, structure)._sums(structure)
+        weights, products = mapping.cast(self, structure.positions.dtype)._sums(structure)
         return (weights * structure_factors.squares(products)).sum() * guard
 
     def rows(self, structure: Structure, neighbors: NeighborList) -> tuple[mapping.Rows, ...]:
