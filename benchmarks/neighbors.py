@@ -158,7 +158,7 @@ def available() -> list[str]:
 
 
 def measure(runs: dict[str, Run], seconds: float) -> dict[str, list[float]]:
-    """Times of all runs in turn after a warm-up: for so many seconds each, three times at least.
+    """Times of all runs in turn after a warm-up: for so many seconds each, seven times at least.
 
     Each turn is two calls, of which the second counts: it finds the caches as its own program leaves them. What takes
     seconds is called twice in all.
@@ -167,7 +167,7 @@ def measure(runs: dict[str, Run], seconds: float) -> dict[str, list[float]]:
     slow = {name for name, run in runs.items() if _timed(run) > 2}
 
     def unfinished(name: str) -> bool:
-        return len(times[name]) < 2 if name in slow else sum(times[name]) < seconds or len(times[name]) < 3
+        return len(times[name]) < 2 if name in slow else sum(times[name]) < seconds or len(times[name]) < 7
 
     while names := [name for name in times if unfinished(name)]:
         for name in names:
