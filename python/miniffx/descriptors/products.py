@@ -92,14 +92,20 @@ def _sums_of_kind(
     def with_third_side(r3: Array, both_legs: list[Array]) -> list[Array]:
         return [both * leg(r3) for both, leg in zip(both_legs, legs, strict=True)]
 
-    def with_angles(cos_theta: Array, weights: list[Array]) -> list[Array]:
-        of_angle = [angle(cos_theta) for angle in angles]
-        return [(weights[m] * of_angle[k]).sum(axis=-1) for m, k in zip(leg_of, angle_of, strict=True)]
-
     weights = triples.legs
     if closed:
         weights = apart(needed, with_third_side, triples.r3, weights)
-    return list(apart(needed, with_angles, triples.cos_theta, weights))
+    return list(apart(needed, _with_angles(angles, leg_of, angle_of), triples.cos_theta, weights))
+
+
+def _with_angles(angles: list[Factor], leg_of: list[int], angle_of: list[int]) -> Callable[..., list[Array]]:
+    """A function of cos θ and of products of legs [rows, n_triples], to sums [rows] for each descriptor."""
+
+    def sums(cos_theta: Array, of_legs: list[Array]) -> list[Array]:
+        of_angle = [angle(cos_theta) for angle in angles]
+        return [(of_legs[m] * of_angle[k]).sum(axis=-1) for m, k in zip(leg_of, angle_of, strict=True)]
+
+    return sums
 
 
 def sums_with_pull(
@@ -166,10 +172,6 @@ def _sums_of_kind_with_pull(
     needed = anything(environments.triples[environments.triple_kinds.index(kind)].counts)
     add_to_legs = adding_to_legs(displacements, environments, kind)
 
-    def with_angles(cos_theta: Array, products: list[Array]) -> list[Array]:
-        of_angle = [angle(cos_theta) for angle in angles]
-        return [(products[m] * of_angle[k]).sum(axis=-1) for m, k in zip(leg_of, angle_of, strict=True)]
-
     def factors(triples: AnglesWithSlopes, cotangents: list[Array]) -> tuple[Array, Array, Array]:
         of_angle = [_with_slope(angle, triples.cos_theta) for angle in angles]
         values, slopes = ([jnp.zeros_like(triples.cos_theta)] * len(legs) for _ in range(2))
@@ -182,7 +184,8 @@ def _sums_of_kind_with_pull(
     def pull(cotangents: list[Array]) -> Array:
         return add_to_legs(*apart(needed, factors, triples, cotangents))
 
-    return apart(needed, with_angles, triples.cos_theta, [leg.product for leg in triples.legs]), pull
+    of_legs = [leg.product for leg in triples.legs]
+    return apart(needed, _with_angles(angles, leg_of, angle_of), triples.cos_theta, of_legs), pull
 
 
 def _what_multiplies(
