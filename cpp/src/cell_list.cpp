@@ -35,9 +35,9 @@ void check_images(const Box& box, double r, std::int64_t n_atoms) {
     }
 }
 
-// The atoms that count, each with its bin; marked are those in another image of the box than `usual`.
+// The atoms that count, each with its bin; marked are those in another image of the box than the usual one.
 Buffer<Keyed> assign_bins(const Box& box, const Grid& grid, std::int64_t n_atoms, const double* positions,
-                          const std::int32_t* species, std::int64_t n_active, const double* usual, int threads) {
+                          const std::int32_t* species, std::int64_t n_active, const Extent& extent, int threads) {
     Buffer<Keyed> items(n_active);
     if (n_active < n_atoms) {
         std::int64_t at = 0;
@@ -48,11 +48,11 @@ Buffer<Keyed> assign_bins(const Box& box, const Grid& grid, std::int64_t n_atoms
     const double inverse[3] = {1 / grid.step[0], 1 / grid.step[1], 1 / grid.step[2]};
     parallel_for(n_active, threads, 1024, [&](std::int64_t a, int) {
         if (n_active == n_atoms) items[a].atom = static_cast<std::int32_t>(a);
-        const Coordinates at = locate(box, positions + 3 * std::int64_t{items[a].atom});
+        const Coordinates at = locate(box, extent.origin, positions + 3 * std::int64_t{items[a].atom});
         std::int64_t bin[3];
         items[a].mark = 0;
         for (int k = 0; k < 3; ++k) {
-            if (at.wraps[k] != usual[k]) items[a].mark = 1;
+            if (at.wraps[k] != extent.usual[k]) items[a].mark = 1;
             const double along = floor_of((at.along[k] - grid.low[k]) * inverse[k]);
             bin[k] = static_cast<std::int64_t>(std::clamp(along, 0.0, static_cast<double>(grid.bins[k] - 1)));
         }
@@ -92,7 +92,7 @@ Buffer<T> lanes_of(std::int64_t n) {
 }
 
 // Gives the marked atoms a place in the usual image.
-void place_wrapped(CellList& cells, const Buffer<Keyed>& sorted, const double* usual, int threads) {
+void place_wrapped(CellList& cells, const Buffer<Keyed>& sorted, const Extent& extent, int threads) {
     const Box& box = cells.box;
     constexpr std::int64_t kChunk = 4096;
     const std::int64_t chunks = (cells.n_atoms + kChunk - 1) / kChunk;
@@ -111,7 +111,8 @@ void place_wrapped(CellList& cells, const Buffer<Keyed>& sorted, const double* u
             CellList::Exact& exact = cells.exact[p];
             double place[3], wraps[3];
             std::copy_n(exact.position, 3, place);
-            for (int l = 0; l < 3; ++l) wraps[l] = locate(box, exact.position).wraps[l] - usual[l];
+            for (int l = 0; l < 3; ++l)
+                wraps[l] = locate(box, extent.origin, exact.position).wraps[l] - extent.usual[l];
             for (int c = 0; c < 3; ++c) {
                 for (int l = 0; l < box.n_periodic; ++l) place[c] -= wraps[l] * box.axis[l][c];
                 cells.wraps[static_cast<std::size_t>(k)][static_cast<std::size_t>(c)] =
@@ -155,7 +156,7 @@ CellList build_cell_list(const Box& box, std::int64_t n_atoms, const double* pos
     cells.stencil = build_stencil(box, cutoff, grid, reach);
     cells.slack = reach.slack;
 
-    Buffer<Keyed> items = assign_bins(box, grid, n_atoms, positions, species, cells.n_atoms, extent.usual, threads);
+    Buffer<Keyed> items = assign_bins(box, grid, n_atoms, positions, species, cells.n_atoms, extent, threads);
     radix_sort(items, grid.bins[0] * grid.bins[1] * grid.bins[2], threads);
     index_bins(cells, items, grid.size());
 
@@ -173,7 +174,7 @@ CellList build_cell_list(const Box& box, std::int64_t n_atoms, const double* pos
         cells.y[p] = r[1];
         cells.z[p] = r[2];
     });
-    if (extent.wraps_differ()) place_wrapped(cells, items, extent.usual, threads);
+    if (extent.wraps_differ()) place_wrapped(cells, items, extent, threads);
     return cells;
 }
 

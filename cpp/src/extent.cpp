@@ -19,6 +19,15 @@ constexpr double kLargestInt = 2147483647.0;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kFarthest = 1e100;  // Å: squares stay finite
 
+constexpr double kRounding = 32 * kEpsilon;  // covers the dozen or so operations behind any number
+
+// Bound on the error of a coordinate along a periodic axis.
+double rounding_along(const Box& box, const Extent& extent, int k) {
+    double rounding = 1;
+    for (int c = 0; c < 3; ++c) rounding += std::abs(box.dual[k][c]) * extent.largest[c];
+    return kRounding * rounding;
+}
+
 Extent empty_extent() {
     Extent extent{};
     for (int k = 0; k < 3; ++k) {
@@ -59,6 +68,15 @@ std::string describe_position(const double* position, std::int64_t atom) {
            std::to_string(atom);
 }
 
+// Moves the origin so that the atoms are in the middle of the box, if they span less than the whole of it: vibrations
+// through a face, or a drift, then do not tear them apart.
+void avoid_wraps(Extent& extent, const Box& box, int k) {
+    const double room = 1 - (extent.high[k] - extent.low[k]);
+    if (!(room > 8 * rounding_along(box, extent, k))) return;
+    extent.origin[k] = extent.low[k] - room / 2;
+    extent.usual[k] = extent.wraps_low[k] = extent.wraps_high[k] = 0;
+}
+
 // Bounds from those on the wraps, and if these do not fit into 32 bits the least bounds, atom by atom.
 void bound_shifts(Extent& extent, const Box& box, std::int64_t n_atoms, const double* positions,
                   const std::int32_t* species) {
@@ -79,7 +97,7 @@ void bound_shifts(Extent& extent, const Box& box, std::int64_t n_atoms, const do
     }
     for (std::int64_t i = 0; i < n_atoms; ++i) {
         if (species != nullptr && species[i] < 0) continue;
-        const Coordinates at = locate(box, positions + 3 * i);
+        const Coordinates at = locate(box, extent.origin, positions + 3 * i);
         for (int a = 0; a < 3; ++a) {
             const double shift = caller_shift(box, at.wraps, a);
             extent.shift_low[a] = std::min(extent.shift_low[a], shift);
@@ -110,13 +128,13 @@ Extent measure(const Box& box, std::int64_t n_atoms, const double* positions, co
                 if (part.not_finite < 0) part.not_finite = i;
                 continue;
             }
-            const Coordinates at = locate(box, r);
+            const Coordinates at = locate(box, part.origin, r);
             vote(part, at.wraps, 1);
             for (int k = 0; k < 3; ++k) {
                 const bool too_far = !(std::abs(at.wraps[k]) < kLargestInt && std::abs(r[k]) < kFarthest);
                 if (too_far && part.too_far < 0) part.too_far = i;
-                part.low[k] = std::min(part.low[k], at.along[k]);
-                part.high[k] = std::max(part.high[k], at.along[k]);
+                part.low[k] = std::min(part.low[k], at.along[k] + at.wraps[k]);
+                part.high[k] = std::max(part.high[k], at.along[k] + at.wraps[k]);
                 part.wraps_low[k] = std::min(part.wraps_low[k], at.wraps[k]);
                 part.wraps_high[k] = std::max(part.wraps_high[k], at.wraps[k]);
                 part.largest[k] = std::max(part.largest[k], std::abs(r[k]));
@@ -134,6 +152,7 @@ Extent measure(const Box& box, std::int64_t n_atoms, const double* positions, co
         throw std::invalid_argument("`positions` must lie within 2^31 lattice vectors and 1e100 Å of the origin, got " +
                                     describe_position(positions + 3 * extent.too_far, extent.too_far));
     }
+    for (int k = 0; k < box.n_periodic; ++k) avoid_wraps(extent, box, k);
     bound_shifts(extent, box, n_atoms, positions, species);
     return extent;
 }
@@ -158,9 +177,7 @@ Reach find_reach(const Box& box, double cutoff, const Extent& extent) {
         }
     }
 
-    // The lattice translations: wrapping, image and the caller's shift each round. The factor covers the
-    // dozen or so operations behind any of these numbers.
-    constexpr double kRounding = 32 * kEpsilon;
+    // The lattice translations: wrapping, image and the caller's shift each round.
     double lattice = 0;
     for (int k = 0; k < box.n_periodic; ++k) {
         double length = 0;
@@ -172,9 +189,7 @@ Reach find_reach(const Box& box, double cutoff, const Extent& extent) {
     reach.slack = lattice + kRounding * (largest + cutoff);
     for (int k = 0; k < 3; ++k) {
         const double per_angstrom = norm(box.dual[k]);
-        double rounding = 1;
-        for (int c = 0; c < 3; ++c) rounding += std::abs(box.dual[k][c]) * extent.largest[c];
-        reach.margin[k] = kRounding * rounding + per_angstrom * (lattice + 1e-9 * cutoff);
+        reach.margin[k] = rounding_along(box, extent, k) + per_angstrom * (lattice + 1e-9 * cutoff);
         reach.along[k] = per_angstrom * cutoff + reach.margin[k];
         if (k < box.n_periodic && reach.margin[k] > per_angstrom * cutoff + 1e-6) {
             throw std::invalid_argument(

@@ -10,7 +10,7 @@
 namespace miniffx {
 
 struct Coordinates {
-    double along[3];  // wrapped into [0, 1] on periodic axes (1 by round-off), Å on open ones
+    double along[3];  // from the origin; wrapped into [0, 1] on periodic axes (1 by round-off), Å on open ones
     double wraps[3];  // whole lattice vectors taken off
 };
 
@@ -21,10 +21,11 @@ inline double floor_of(double x) {
     return whole > x ? whole - 1 : whole;
 }
 
-inline Coordinates locate(const Box& box, const double* position) {
+// `origin` is 0 along open axes.
+inline Coordinates locate(const Box& box, const double* origin, const double* position) {
     Coordinates result;
     for (int k = 0; k < 3; ++k) {
-        const double along = dot(box.dual[k], position);
+        const double along = dot(box.dual[k], position) - origin[k];
         result.wraps[k] = k < box.n_periodic ? floor_of(along) : 0;
         result.along[k] = along - result.wraps[k];
     }
@@ -37,7 +38,8 @@ double caller_shift(const Box& box, const double* along, int a);
 // What all atoms together span, in coordinates along the search axes: fractions along periodic axes, Å along
 // open ones.
 struct Extent {
-    double low[3], high[3];
+    double origin[3];  // of the box that atoms are wrapped into: such that none has to be, where that can be, else 0
+    double low[3], high[3];                      // before wrapping
     double wraps_low[3], wraps_high[3];          // lattice vectors taken off
     double shift_low[3], shift_high[3];          // bounds on the same in the caller's cell
     double usual[3];                             // the lattice vectors taken off most atoms, if there is a majority

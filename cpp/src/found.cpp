@@ -65,8 +65,11 @@ class alignas(128) Searcher {
   private:
     // Looks whether there is memory for what all threads found, every so many pairs.
     void count(std::int64_t n_found) {
-        constexpr int kEvery = 24;  // 2^24 pairs
-        const std::int64_t before = n_found_.fetch_add(n_found, std::memory_order_relaxed), after = before + n_found;
+        constexpr int kReport = 18, kEvery = 24;  // 2^18 and 2^24 pairs
+        mine_ += n_found;
+        if (mine_ >> kReport == 0) return;
+        const std::int64_t before = n_found_.fetch_add(mine_, std::memory_order_relaxed), after = before + mine_;
+        mine_ = 0;
         if (before >> kEvery == after >> kEvery) return;
         require_memory(bytes_per_pair_ * static_cast<double>(after),
                        "A list of more than " + std::to_string(after) + " pairs");
@@ -110,6 +113,7 @@ class alignas(128) Searcher {
     std::atomic<std::int64_t>& n_found_;
     double bytes_per_pair_;
     double square_;
+    std::int64_t mine_ = 0;  // pairs found and not yet reported
     Candidates candidates_;
     FoundReader reader_;
 };
@@ -189,12 +193,14 @@ Neighbors find_neighbors(std::int64_t n_atoms, const double* positions, const do
     const auto work = found.cells.n_atoms * static_cast<std::int64_t>(found.cells.stencil.size());
     threads = thread_count(threads, work, 4096);
     found.logs.resize(static_cast<std::size_t>(threads));
-    std::vector<std::unique_ptr<Searcher>> searchers;
+    std::vector<std::unique_ptr<Searcher>> searchers(found.logs.size());
     std::atomic<std::int64_t> n_found{0};
-    for (Log& log : found.logs) searchers.push_back(std::make_unique<Searcher>(found, log, n_found, bytes_per_pair));
     constexpr int kGrain = 8;
     parallel_for(static_cast<std::int64_t>(found.groups.size()), threads, kGrain, [&](std::int64_t g, int thread) {
-        searchers[static_cast<std::size_t>(thread)]->search(found.groups[static_cast<std::size_t>(g)]);
+        const auto t = static_cast<std::size_t>(thread);
+        // Made by the thread that uses it, in whose cache it then is.
+        if (!searchers[t]) searchers[t] = std::make_unique<Searcher>(found, found.logs[t], n_found, bytes_per_pair);
+        searchers[t]->search(found.groups[static_cast<std::size_t>(g)]);
     });
     return result;
 }

@@ -24,10 +24,11 @@ class alignas(128) Log {
     std::int64_t used_ = 0;
 };
 
-// A translation of neighbours relative to their centre, and its contribution to the displacement.
+// A translation of neighbours relative to their centre, and its contribution to the displacement. The fourth numbers
+// are zero.
 struct Image {
-    std::int32_t shift[3];
-    double vector[3];
+    double vector[4];
+    std::int32_t shift[4];
 };
 Image make_image(const Box& box, const std::int32_t* shift);
 
@@ -83,6 +84,24 @@ class alignas(128) FoundReader {
         } else {
             for (std::int32_t k = 0; k < n; ++k) pass(k, exact[hits[2 * k]], images[hits[2 * k + 1]], visit);
         }
+    }
+
+    // The neighbours of an atom of the group as they are stored: in the one image if `home`, and else with the number
+    // of an image for each. The wraps of the atoms are yet to be added.
+    struct Neighbors {
+        std::int32_t n;
+        bool home;
+        const std::int32_t* hits;
+        const CellList::Exact* atoms;
+        const Image* images;
+    };
+    Neighbors neighbors(std::int32_t p) const {
+        return {found_.counts[p], group_->n_shifts == 0, found_.hits[p], found_.cells.exact.data(), images_.data()};
+    }
+    const CellList::Exact& center(std::int32_t p) const { return found_.cells.exact[p]; }
+    // The image of a neighbour in which its place is in `image`.
+    Image with_wrap(const CellList::Exact& to, const Image& image) const {
+        return to.wrap < 0 ? image : back_by(to.wrap, image);
     }
 
   private:

@@ -4,11 +4,99 @@
 #include <string>
 #include <vector>
 
+#include "for_each_center.hpp"
 #include "found.hpp"
+#include "pair_row.hpp"
 #include "parallel_for.hpp"
+#include "past_caches.hpp"
 #include "prefetch.hpp"
 
 namespace miniffx {
+namespace {
+
+PairRow row_at(Pairs& pairs, std::int64_t at) {
+    return {pairs.i.data() + at, pairs.j.data() + at, pairs.shift.data() + 3 * at, pairs.vector.data() + 3 * at};
+}
+
+// One thread's room for a row on its way past the caches.
+struct alignas(128) Staged {
+    std::vector<std::int32_t> i, j, shift;
+    std::vector<double> vector;
+
+    PairRow room_for(std::int32_t n) {
+        const auto size = static_cast<std::size_t>(n);
+        if (size > i.size()) {
+            i.resize(2 * size);
+            j.resize(2 * size);
+            shift.resize(6 * size);
+            vector.resize(6 * size);
+        }
+        return {i.data(), j.data(), shift.data(), vector.data()};
+    }
+};
+
+constexpr std::ptrdiff_t kSoon = 2, kAhead = 8;  // rows from the one that is written
+
+// Rows of a list that the caches can hold.
+void write_rows(const Found& found, Pairs& pairs, std::vector<FoundReader>& readers) {
+    const CellList::Exact* const atoms = found.cells.exact.data();
+    const auto threads = static_cast<int>(readers.size());
+    const auto reader_of = [&](int thread) -> FoundReader& { return readers[static_cast<std::size_t>(thread)]; };
+    const auto body = [&](const std::int32_t* place, const std::int32_t* end, int thread) {
+        if (place + kAhead < end) prefetch(pairs.offsets.data() + atoms[place[kAhead]].atom);
+        if (place + kSoon < end) {
+            const std::int32_t p = place[kSoon];
+            const PairRow soon = row_at(pairs, pairs.offsets[atoms[p].atom]);
+            const std::int64_t n = found.counts[p];
+            prefetch_to_write(soon.i, n);
+            prefetch_to_write(soon.j, n);
+            prefetch_to_write(soon.shift, 3 * n);
+            prefetch_to_write(soon.vector, 3 * n);
+        }
+        const PairRow row = row_at(pairs, pairs.offsets[atoms[*place].atom]);
+        write_row(reader_of(thread), *place, row);
+    };
+    for_each_center(found, threads, threads, reader_of, body);
+}
+
+// Rows of a list that the caches cannot hold: only the lines that two rows share are read before they are written. The
+// neighbours are then not in the nearest caches either.
+void write_rows_past_caches(const Found& found, Pairs& pairs, std::vector<FoundReader>& readers) {
+    const CellList::Exact* const atoms = found.cells.exact.data();
+    const auto threads = static_cast<int>(readers.size());
+    const auto reader_of = [&](int thread) -> FoundReader& { return readers[static_cast<std::size_t>(thread)]; };
+    std::vector<Staged> staged(readers.size());
+    const auto body = [&](const std::int32_t* place, const std::int32_t* end, int thread) {
+        if (place + kAhead < end) prefetch(pairs.offsets.data() + atoms[place[kAhead]].atom);
+        if (place + kSoon < end) {
+            const std::int32_t p = place[kSoon];
+            const PairRow soon = row_at(pairs, pairs.offsets[atoms[p].atom]);
+            const std::int64_t n = found.counts[p];
+            for (const std::int64_t k : {std::int64_t{0}, n}) {
+                prefetch_to_write(soon.i + k, 1);
+                prefetch_to_write(soon.j + k, 1);
+                prefetch_to_write(soon.shift + 3 * k, 1);
+                prefetch_to_write(soon.vector + 3 * k, 1);
+            }
+            for (std::int32_t k = 0; k < found.counts[p]; ++k) prefetch(atoms + found.hits[p][k]);
+        }
+        const std::int32_t n = found.counts[*place];
+        const PairRow from = staged[static_cast<std::size_t>(thread)].room_for(n);
+        write_row(reader_of(thread), *place, from);
+        const PairRow to = row_at(pairs, pairs.offsets[atoms[*place].atom]);
+        const auto copy = [n](auto* target, const auto* source, std::size_t per_pair) {
+            copy_past_caches(target, source, static_cast<std::size_t>(n) * per_pair * sizeof *source);
+        };
+        copy(to.i, from.i, 1);
+        copy(to.j, from.j, 1);
+        copy(to.shift, from.shift, 3);
+        copy(to.vector, from.vector, 3);
+        if (place + 1 == end) finish_copies();
+    };
+    for_each_center(found, threads, 1, reader_of, body);
+}
+
+}  // namespace
 
 Pairs list_pairs(const Neighbors& neighbors, int threads) {
     const Found& found = *neighbors;
@@ -30,39 +118,8 @@ Pairs list_pairs(const Neighbors& neighbors, int threads) {
     pairs.vector = Buffer<double>(3 * n_pairs);
     threads = thread_count(threads, n_pairs, 65536);
     std::vector<FoundReader> readers(static_cast<std::size_t>(threads), FoundReader(found));
-    constexpr int kGrain = 8;
-    constexpr std::int32_t kAhead = 8;
-    parallel_for(static_cast<std::int64_t>(found.groups.size()), threads, kGrain, [&](std::int64_t g, int thread) {
-        FoundReader& reader = readers[static_cast<std::size_t>(thread)];
-        const Found::Group& group = found.groups[static_cast<std::size_t>(g)];
-        reader.open(group);
-        for (std::int32_t p = group.begin; p < group.end; ++p) {
-            if (p + 2 < cells.n_atoms) {
-                const std::int64_t at = pairs.offsets[cells.exact[p + 2].atom], n = found.counts[p + 2];
-                prefetch_to_write(pairs.i.data() + at, n);
-                prefetch_to_write(pairs.j.data() + at, n);
-                prefetch_to_write(pairs.shift.data() + 3 * at, 3 * n);
-                prefetch_to_write(pairs.vector.data() + 3 * at, 3 * n);
-            }
-            if (p + kAhead < cells.n_atoms) prefetch(pairs.offsets.data() + cells.exact[p + kAhead].atom);
-            const CellList::Exact center = cells.exact[p];  // a copy, for the compiler to see that no store changes it
-            const std::int64_t at = pairs.offsets[center.atom];
-            std::fill_n(pairs.i.data() + at, found.counts[p], center.atom);
-            std::int32_t* const j = pairs.j.data() + at;
-            std::int32_t* const shift = pairs.shift.data() + 3 * at;
-            double* const vector = pairs.vector.data() + 3 * at;
-            reader.each(p, [=](std::int32_t k, const CellList::Exact& to, const Image& image) {
-                const Vector d = displacement(center, to, image);
-                j[k] = to.atom;
-                shift[3 * k] = image.shift[0];
-                shift[3 * k + 1] = image.shift[1];
-                shift[3 * k + 2] = image.shift[2];
-                vector[3 * k] = d.x;
-                vector[3 * k + 1] = d.y;
-                vector[3 * k + 2] = d.z;
-            });
-        }
-    });
+    const bool fits_caches = kPairBytes * static_cast<double>(n_pairs) < kCacheBytes;
+    (fits_caches ? write_rows : write_rows_past_caches)(found, pairs, readers);
     return pairs;
 }
 

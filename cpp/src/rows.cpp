@@ -5,9 +5,11 @@
 #include <stdexcept>
 #include <string>
 
+#include "for_each_center.hpp"
 #include "found.hpp"
 #include "near_slots.hpp"
 #include "parallel_for.hpp"
+#include "past_caches.hpp"
 #include "text.hpp"
 
 namespace miniffx {
@@ -216,16 +218,16 @@ std::vector<RowOf> assign_rows(const Found& found, const std::vector<RowTarget>&
     return row_of;
 }
 
+// body(p, atom, worker) for every place p in the cell list; `parts` as in for_each_center.hpp.
 template <class Body>
-void for_each_center(const Found& found, std::vector<Worker>& workers, const Body& body) {
-    constexpr int kGrain = 8;
-    const auto threads = static_cast<int>(workers.size());
-    parallel_for(static_cast<std::int64_t>(found.groups.size()), threads, kGrain, [&](std::int64_t g, int thread) {
-        Worker& mine = workers[static_cast<std::size_t>(thread)];
-        const Found::Group& group = found.groups[static_cast<std::size_t>(g)];
-        mine.reader.open(group);
-        for (std::int32_t p = group.begin; p < group.end; ++p) body(p, found.cells.exact[p].atom, mine);
-    });
+void for_each_center(const Found& found, std::vector<Worker>& workers, int parts, const Body& body) {
+    const auto worker = [&](int thread) -> Worker& { return workers[static_cast<std::size_t>(thread)]; };
+    for_each_center(
+        found, static_cast<int>(workers.size()), parts,
+        [&](int thread) -> FoundReader& { return worker(thread).reader; },
+        [&](const std::int32_t* place, const std::int32_t*, int thread) {
+            body(*place, found.cells.exact[*place].atom, worker(thread));
+        });
 }
 
 std::vector<Worker> make_workers(const Found& found, std::int64_t n_columns, std::size_t n_species,
@@ -281,7 +283,9 @@ bool fill_rows(const Neighbors& neighbors, const std::int32_t* species, const st
     const bool single = is_single(found, species, n_species);
     const std::vector<RowOf> row_of = assign_rows(found, rows, triples);
     std::vector<Worker> workers = make_workers(found, widest, n_species, triple_cutoff, closed, threads);
-    for_each_center(found, workers, [&](std::int32_t p, std::int32_t atom, Worker& mine) {
+    const bool fits_caches = kRowBytes * static_cast<double>(widest) * static_cast<double>(found.n_atoms) < kCacheBytes;
+    const int parts = fits_caches ? static_cast<int>(workers.size()) : 1;
+    for_each_center(found, workers, parts, [&](std::int32_t p, std::int32_t atom, Worker& mine) {
         const RowOf place = row_of[static_cast<std::size_t>(atom)];
         if (place.target < 0) return;
         const auto a = static_cast<std::size_t>(place.target);
@@ -322,7 +326,7 @@ RowCounts count_rows(const Neighbors& neighbors, const std::int32_t* species, st
         workers.size(),
         Counter{std::vector<std::int64_t>(n), std::vector<std::int64_t>(n), std::vector<std::int64_t>(n * n),
                 std::vector<std::int64_t>(kinds.size()), std::vector<Vector>(most), std::vector<std::int32_t>(most)});
-    for_each_center(found, workers, [&](std::int32_t p, std::int32_t atom, Worker& worker) {
+    for_each_center(found, workers, 1, [&](std::int32_t p, std::int32_t atom, Worker& worker) {
         if (species[atom] < 0) return;
         Counter& mine = counters[static_cast<std::size_t>(&worker - workers.data())];
         std::fill(mine.count.begin(), mine.count.end(), 0);

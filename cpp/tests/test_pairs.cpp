@@ -1,3 +1,4 @@
+#include <cmath>
 #include <stdexcept>
 #include <thread>
 #include <utility>
@@ -5,6 +6,7 @@
 #include "check.hpp"
 #include "miniffx/memory.hpp"
 #include "miniffx/parallel.hpp"
+#include "past_caches.hpp"
 #include "simd.hpp"
 
 #if defined(__unix__) || defined(__APPLE__)
@@ -284,6 +286,40 @@ void search_margin() {
     }
 }
 
+// Atoms that span nearly, just or more than one cell, wherever: the box that they are wrapped into begins elsewhere.
+void spans_of_every_kind() {
+    Random random(13);
+    for (const double span : {0.3, 1 - 1e-6, 1 - 1e-12, 1 - 0x1p-53, 1.0, 1 + 1e-12, 1.05}) {
+        for (const double begin : {0.0, -0.04, 0.7, -1000.3, 1e6}) {
+            const double edge = uniform(random, 6, 14);
+            System s{"span", {}, {edge, 0, 0, 0, edge, 0, 0, 0, edge}, {true, true, true}, uniform(random, 2, 5)};
+            s.pbc[static_cast<std::size_t>(integer(random, 0, 2))] = integer(random, 0, 1) == 1;
+            s.cell[static_cast<std::size_t>(3 * integer(random, 1, 2))] = uniform(random, -5, 5);
+            for (int k = 0; k < 24; ++k) {
+                double along[3];
+                for (double& x : along) {
+                    const int face = integer(random, 0, 3);
+                    x = begin + span * (face == 0 ? 0 : face == 1 ? 1 : uniform(random, 0, 1));
+                }
+                for (std::size_t c = 0; c < 3; ++c) {
+                    s.positions.push_back(along[0] * s.cell[c] + along[1] * s.cell[3 + c] + along[2] * s.cell[6 + c]);
+                }
+            }
+            check_system(s);
+        }
+    }
+}
+
+// A list that is written past the caches, some of its atoms in other images of the box.
+void larger_than_the_caches() {
+    Random random(12);
+    System s = testing::random_system(random, 300, 10, 16);
+    for (std::size_t k = 0; k < 90; ++k) s.positions[k] += 10 * integer(random, -2, 2);
+    check_system(s);
+    CHECK(std::isinf(miniffx::kCacheBytes) ||
+          miniffx::kPairBytes * static_cast<double>(testing::find_pairs(s).size()) > miniffx::kCacheBytes);
+}
+
 // Bit-identical, order included, whatever the instructions.
 void variants_agree() {
     Random random(10);
@@ -356,8 +392,10 @@ int main() {
         ignored_atoms();
         far_but_representable();
         search_margin();
+        spans_of_every_kind();
         variants_agree();
     }
+    larger_than_the_caches();
     errors();
     concurrent_calls();
     forked_child();
