@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +19,14 @@ from miniffx.structure import Array, Structure
 Filled = tuple[np.ndarray, ...]
 
 
-def build(structure: Structure, request: Request, minimum: Capacity | None) -> tuple[tuple[Environments, ...], Array]:
-    """Find pairs, choose capacities, fill: for one structure or a batch. NumPy arrays; overflow is False."""
+def build(
+    structure: Structure, request: Request, minimum: Capacity | None, put: Callable[[np.ndarray], Any]
+) -> tuple[tuple[Environments, ...], Array]:
+    """Find pairs, choose capacities, fill: for one structure or a batch. Each array goes through `put`.
+
+    Returns:
+        The environments, and overflow, which is False.
+    """
     batch = Batch.of(structure, request)
     capacity = batch.capacity() if minimum is None else batch.checked(minimum)
     filled = batch.fitting(capacity)
@@ -28,12 +34,20 @@ def build(structure: Structure, request: Request, minimum: Capacity | None) -> t
         capacity = batch.capacity().union(capacity)
         filled = batch.fitting(capacity)
     assert filled is not None
-    centers, rows, slots = filled
-    overflow: Any = np.zeros(len(batch.species), bool)
-    if structure.positions.ndim == 2:
-        centers, overflow = [leaf[0] for leaf in centers], overflow.reshape(())
-        rows, slots = ([tuple(leaf[0] for leaf in some) for some in several] for several in (rows, slots))
-    return environments_from(centers, rows, slots, capacity, request.kinds(structure.labels)), overflow
+    one = structure.positions.ndim == 2
+
+    def hand_over(array: np.ndarray) -> Any:
+        return put(array[0, ...] if one else array)
+
+    centers, rows, slots, overflow = filled
+    environments = environments_from(
+        [hand_over(array) for array in centers],
+        [tuple(map(hand_over, arrays)) for arrays in rows],
+        [tuple(map(hand_over, arrays)) for arrays in slots],
+        capacity,
+        request.kinds(structure.labels),
+    )
+    return environments, hand_over(overflow)
 
 
 @dataclass(frozen=True)
@@ -104,13 +118,13 @@ class Batch:
                 raise ValueError(f"`capacity` must hold whole numbers from 0 to 2³¹ − 1, got {size!r}")
         return capacity
 
-    def fitting(self, capacity: Capacity) -> tuple[list[np.ndarray], list[Filled], list[Filled]] | None:
+    def fitting(self, capacity: Capacity) -> tuple[list[np.ndarray], list[Filled], list[Filled], np.ndarray] | None:
         """Centres, and what :meth:`fill` returns for them; None where the capacity does not suffice."""
         centers, most = _core.list_centers(self.species, capacity.rows)
         if any(n > rows for n, rows in zip(most, capacity.rows, strict=True)):
             return None
         rows_of, slots_of, overflow = self.fill(centers, capacity)
-        return None if overflow.any() else (centers, rows_of, slots_of)
+        return None if any(overflow.tolist()) else (centers, rows_of, slots_of, overflow)
 
     def fill(self, centers: list[np.ndarray], capacity: Capacity) -> tuple[list[Filled], list[Filled], np.ndarray]:
         """(neighbors, shifts, counts) per species, (first, second, counts) per kind of triple, [batch] overflow.

@@ -10,7 +10,7 @@ import numpy as np
 from miniffx import _checks
 from miniffx.neighbors.build import Batch
 from miniffx.neighbors.capacity import Capacity
-from miniffx.neighbors.device import on_device
+from miniffx.neighbors.device import put
 from miniffx.neighbors.neighbor_list import NeighborList, make_list
 from miniffx.neighbors.request import Request
 from miniffx.structure import Structure
@@ -46,13 +46,13 @@ class Needs:
 
     def neighbor_list(self, structure: Structure, skin: float = 0.0, capacity: Capacity | None = None) -> NeighborList:
         """The neighbour list with just these pairs and triples."""
-        return on_device(self.host_neighbor_list(structure, skin, capacity))
+        return make_list(structure, self._request(skin), capacity, put)
 
     def host_neighbor_list(
         self, structure: Structure, skin: float = 0.0, capacity: Capacity | None = None
     ) -> NeighborList:
         """As :meth:`neighbor_list`, with NumPy arrays as leaves: for batches that go to the device in parts."""
-        return make_list(structure, self._request(skin), minimum=capacity)
+        return make_list(structure, self._request(skin), capacity, lambda array: array)
 
     def capacity(self, structure: Structure) -> Capacity:
         """The padded sizes that :meth:`neighbor_list` would choose for a structure or a batch."""

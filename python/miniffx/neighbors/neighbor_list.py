@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -14,7 +14,7 @@ from miniffx import _checks
 from miniffx._pytree import pytree, static
 from miniffx.neighbors.build import build
 from miniffx.neighbors.capacity import Capacity, capacity_of
-from miniffx.neighbors.device import on_device
+from miniffx.neighbors.device import put
 from miniffx.neighbors.environments import Environments
 from miniffx.neighbors.rebuild import rebuild
 from miniffx.neighbors.request import Request, ordered_kind
@@ -70,7 +70,7 @@ def neighbor_list(
     _checks.structure(structure)
     if capacity is not None and not isinstance(capacity, Capacity):
         raise ValueError(f"`capacity` must be a Capacity, such as that of another list, got {capacity!r}")
-    return on_device(make_list(structure, request, minimum=capacity))
+    return make_list(structure, request, capacity, put)
 
 
 @pytree
@@ -128,7 +128,7 @@ class NeighborList:
         if not _checks.is_traced(structure, self):
             if self.serves(structure):
                 return self
-            return on_device(make_list(structure, self._request(), minimum=self.capacity))
+            return make_list(structure, self._request(), self.capacity, put)
         for name in ("positions", "cell"):
             listed, new = (getattr(x, name).dtype for x in (self, structure))
             if new != listed:
@@ -231,15 +231,21 @@ def _serves(neighbors: NeighborList, structure: Structure) -> Array:
     return (covers(neighbors, structure) & ~neighbors.overflow).all()
 
 
-def make_list(structure: Structure, request: Request, minimum: Capacity | None) -> NeighborList:
-    """The list of one structure or a batch. Leaves are NumPy arrays, or the structure's own where JAX owns them."""
-    environments, overflow = build(structure, request, minimum)
+def make_list(
+    structure: Structure, request: Request, minimum: Capacity | None, put: Callable[[np.ndarray], Any]
+) -> NeighborList:
+    """The list of one structure or a batch. Leaves are what `put` makes of NumPy arrays, or the structure's own."""
+    environments, overflow = build(structure, request, minimum, put)
+
+    def own(leaf: Any) -> Any:  # a copy of what somebody else may change; JAX's arrays never do
+        return leaf if isinstance(leaf, jax.Array) else put(np.array(leaf))
+
     return NeighborList(
         environments=environments,
         overflow=overflow,
-        positions=_own(structure.positions),
-        cell=_own(structure.cell),
-        species_index=_own(structure.species_index),
+        positions=own(structure.positions),
+        cell=own(structure.cell),
+        species_index=own(structure.species_index),
         labels=structure.labels,
         pbc=structure.pbc,
         cutoff=request.cutoff,
@@ -248,11 +254,6 @@ def make_list(structure: Structure, request: Request, minimum: Capacity | None) 
         triple_species=request.triple_species,
         skin=request.skin,
     )
-
-
-def _own(leaf: Any) -> Any:
-    """A copy of what somebody else may change; JAX's arrays never do."""
-    return leaf if isinstance(leaf, jax.Array) else np.array(leaf)
 
 
 def _full(left: Array, right: Array) -> Array:
