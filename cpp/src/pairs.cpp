@@ -35,6 +35,7 @@ struct alignas(128) Staged {
     }
 };
 
+constexpr std::int32_t kMostStaged = 8192;       // pairs: longer rows fill the caches before they are copied
 constexpr std::ptrdiff_t kSoon = 2, kAhead = 8;  // rows from the one that is written
 
 // Rows of a list that the caches can hold.
@@ -78,19 +79,24 @@ void write_rows_past_caches(const Found& found, Pairs& pairs, std::vector<FoundR
                 prefetch_to_write(soon.shift + 3 * k, 1);
                 prefetch_to_write(soon.vector + 3 * k, 1);
             }
-            for (std::int32_t k = 0; k < found.counts[p]; ++k) prefetch(atoms + found.hits[p][k]);
+            for (std::int64_t k = 0; k < std::min<std::int64_t>(n, kMostStaged); ++k)
+                prefetch(atoms + found.hits[p][k]);
         }
         const std::int32_t n = found.counts[*place];
-        const PairRow from = staged[static_cast<std::size_t>(thread)].room_for(n);
-        write_row(reader_of(thread), *place, from);
         const PairRow to = row_at(pairs, pairs.offsets[atoms[*place].atom]);
-        const auto copy = [n](auto* target, const auto* source, std::size_t per_pair) {
-            copy_past_caches(target, source, static_cast<std::size_t>(n) * per_pair * sizeof *source);
-        };
-        copy(to.i, from.i, 1);
-        copy(to.j, from.j, 1);
-        copy(to.shift, from.shift, 3);
-        copy(to.vector, from.vector, 3);
+        if (n > kMostStaged) {
+            write_row(reader_of(thread), *place, to);
+        } else {
+            const PairRow from = staged[static_cast<std::size_t>(thread)].room_for(n);
+            write_row(reader_of(thread), *place, from);
+            const auto copy = [n](auto* target, const auto* source, std::size_t per_pair) {
+                copy_past_caches(target, source, static_cast<std::size_t>(n) * per_pair * sizeof *source);
+            };
+            copy(to.i, from.i, 1);
+            copy(to.j, from.j, 1);
+            copy(to.shift, from.shift, 3);
+            copy(to.vector, from.vector, 3);
+        }
         if (place + 1 == end) finish_copies();
     };
     for_each_center(found, threads, 1, reader_of, body);
