@@ -25,14 +25,15 @@ def put(leaf: Any) -> Array:
     :func:`jax.device_put` spends so much Python on each array that the five of a list take as long as the core needs
     to find the neighbours of some hundred atoms; what it calls in the end takes a fraction of that.
     """
-    if isinstance(leaf, jax.Array):
-        return leaf
-    quick = _quick() if jax.config.jax_default_device is None else None  # type: ignore[attr-defined]
-    return jax.device_put(leaf) if quick is None or not _needs_no_conversion(leaf) else quick(leaf)
+    if type(leaf) is np.ndarray and jax.config.jax_default_device is None:  # type: ignore[attr-defined]
+        quick = _quick() if _needs_no_conversion(leaf.dtype) else None
+        if quick is not None:
+            return quick(leaf)
+    return leaf if isinstance(leaf, jax.Array) else jax.device_put(leaf)
 
 
-def _needs_no_conversion(leaf: object) -> bool:
-    return isinstance(leaf, np.ndarray) and jax.dtypes.canonicalize_dtype(leaf.dtype) == leaf.dtype
+def _needs_no_conversion(dtype: np.dtype[Any]) -> bool:
+    return dtype.itemsize < 8 or jax.dtypes.canonicalize_dtype(dtype) == dtype
 
 
 @functools.cache
