@@ -517,6 +517,8 @@ def test_arrays_go_to_the_device_as_by_device_put(way, monkeypatch):
         assert isinstance(have, jax.Array)
         assert all(getattr(have, each) == getattr(want, each) for each in ("aval", "sharding", "committed"))
     assert found["there"] is tree["there"]
+    with pytest.raises(TypeError, match="not a valid JAX array"):
+        device.put(np.arange(3, dtype=np.dtype(np.float32).newbyteorder()))
 
 
 def structures_of_200_sizes(kind):

@@ -111,8 +111,8 @@ void place_wrapped(CellList& cells, const Buffer<Keyed>& sorted, const Extent& e
             CellList::Exact& exact = cells.exact[p];
             double place[3], wraps[3];
             std::copy_n(exact.position, 3, place);
-            for (int l = 0; l < 3; ++l)
-                wraps[l] = locate(box, extent.origin, exact.position).wraps[l] - extent.usual[l];
+            const Coordinates at = locate(box, extent.origin, exact.position);
+            for (int l = 0; l < 3; ++l) wraps[l] = at.wraps[l] - extent.usual[l];
             for (int c = 0; c < 3; ++c) {
                 for (int l = 0; l < box.n_periodic; ++l) place[c] -= wraps[l] * box.axis[l][c];
                 cells.wraps[static_cast<std::size_t>(k)][static_cast<std::size_t>(c)] =

@@ -33,7 +33,7 @@ def put(leaf: Any) -> Array:
 
 
 def _needs_no_conversion(dtype: np.dtype[Any]) -> bool:
-    return dtype.itemsize < 8 or jax.dtypes.canonicalize_dtype(dtype) == dtype
+    return dtype.isnative and (dtype.itemsize < 8 or jax.dtypes.canonicalize_dtype(dtype) == dtype)
 
 
 @functools.cache
