@@ -647,7 +647,7 @@ def test_a_batch_does_not_depend_on_threads():
     rng = np.random.default_rng(0)
     positions, species = rng.random((9, 30, 3)) * 6, rng.integers(-1, 2, (9, 30)).astype(np.int32)
     cells = np.eye(3) * 6 + rng.normal(scale=0.3, size=(9, 3, 3))
-    kinds = np.array([[0, 0, 1], [1, 1, 1]], np.int32)
+    kinds = [(0, 0, 1), (1, 1, 1)]
     centers = [np.full((9, 30), 30, np.int32) for _ in range(2)]
     for a, rows in enumerate(centers):
         for row, of in zip(rows, species, strict=True):
@@ -656,10 +656,12 @@ def test_a_batch_does_not_depend_on_threads():
     for threads in (1, 2, 8):
         found = _core.find_neighbors(positions, cells, [True] * 3, 3.0, species, threads)
         counted = _core.count_rows(found, species, 2, 2.5, False, kinds, threads)
-        columns = np.array([[0, *np.cumsum(row)] for row in counted[0]], np.int32)
-        filled = _core.fill_rows(found, species, 2, centers, columns, 2.5, False, kinds, counted[1], threads)
+        assert counted[0] == [(species == a).sum(axis=1).max() for a in range(2)]
+        columns = [[0, *itertools.accumulate(row)] for row in counted[1]]
+        filled = _core.fill_rows(found, species, 2, centers, columns, 2.5, False, kinds, counted[2], threads)
         assert not filled[2].any()
-        short = _core.fill_rows(found, species, 2, centers, columns, 2.5, False, kinds, counted[1] - 1, threads)
+        less = [n - 1 for n in counted[2]]
+        short = _core.fill_rows(found, species, 2, centers, columns, 2.5, False, kinds, less, threads)
         assert 0 < short[2].sum() < 9  # only where the most triples are
         results.append((counted, filled, short))
     jax.tree.map(assert_array_equal, *results[:2])

@@ -26,6 +26,7 @@ namespace py = pybind11;
 namespace {
 
 using miniffx::Buffer;
+using Kind = std::array<std::int32_t, 3>;
 using Shape = std::vector<py::ssize_t>;  // -1: any length
 
 template <class T>
@@ -98,15 +99,6 @@ const std::int32_t* checked_species(const py::object& object, py::ssize_t n_stru
                               std::to_string(array.data()[i]) + " for atom " + std::to_string(i % n_atoms));
     }
     return array.data();
-}
-
-std::vector<std::array<std::int32_t, 3>> checked_kinds(const py::object& object) {
-    const auto array = checked<std::int32_t>(object, "triple_kinds", {-1, 3}, "m");
-    std::vector<std::array<std::int32_t, 3>> kinds(static_cast<std::size_t>(array.shape(0)));
-    for (std::size_t m = 0; m < kinds.size(); ++m) {
-        for (std::size_t k = 0; k < 3; ++k) kinds[m][k] = array.data()[3 * m + k];
-    }
-    return kinds;
 }
 
 void check_n_species(py::ssize_t n_species) {
@@ -219,11 +211,12 @@ py::tuple list_centers(const py::object& species, const std::vector<std::int64_t
 }
 
 py::tuple count_rows(const Found& found, const py::object& species, py::ssize_t n_species, double triple_cutoff,
-                     bool closed, const py::object& triple_kinds, int threads) {
+                     bool closed, const std::vector<Kind>& kinds, int threads) {
     check_n_species(n_species);
     const std::int32_t* species_data = checked_species(species, found.size(), found.n_atoms);
-    const auto kinds = checked_kinds(triple_kinds);
-    std::vector<std::int32_t> pair_max(static_cast<std::size_t>(n_species * n_species)), triple_max(kinds.size());
+    const auto n = static_cast<std::size_t>(n_species);
+    miniffx::RowCounts most{std::vector<std::int32_t>(n), std::vector<std::int32_t>(n * n),
+                            std::vector<std::int32_t>(kinds.size())};
     {
         const py::gil_scoped_release unlocked;
         std::vector<miniffx::RowCounts> counts(found.of.size());
@@ -233,29 +226,39 @@ py::tuple count_rows(const Found& found, const py::object& species, py::ssize_t 
                 miniffx::count_rows(found.of[place], species_data + s * found.n_atoms,
                                     static_cast<std::int32_t>(n_species), kinds, triple_cutoff, closed, some);
         });
-        const auto raise = [](std::vector<std::int32_t>& most, const std::vector<std::int32_t>& values) {
-            for (std::size_t k = 0; k < most.size(); ++k) most[k] = std::max(most[k], values[k]);
+        const auto raise = [](std::vector<std::int32_t>& values, const std::vector<std::int32_t>& others) {
+            for (std::size_t k = 0; k < values.size(); ++k) values[k] = std::max(values[k], others[k]);
         };
         for (const miniffx::RowCounts& one : counts) {
-            raise(pair_max, one.pair_max);
-            raise(triple_max, one.triple_max);
+            raise(most.rows, one.rows);
+            raise(most.pair_max, one.pair_max);
+            raise(most.triple_max, one.triple_max);
         }
     }
-    return py::make_tuple(py::array_t<std::int32_t>(Shape{n_species, n_species}, pair_max.data()),
-                          py::array_t<std::int32_t>(Shape{static_cast<py::ssize_t>(kinds.size())}, triple_max.data()));
+    std::vector<std::vector<std::int32_t>> pair_max;
+    for (auto row = most.pair_max.begin(); row != most.pair_max.end(); row += n_species) {
+        pair_max.emplace_back(row, row + n_species);
+    }
+    return py::make_tuple(most.rows, pair_max, most.triple_max);
 }
 
 py::tuple fill_rows(const Found& found, const py::object& species, py::ssize_t n_species, const py::object& centers,
-                    const py::object& columns, double triple_cutoff, bool closed, const py::object& triple_kinds,
-                    const py::object& triple_capacity, int threads) {
+                    const std::vector<std::vector<std::int32_t>>& columns, double triple_cutoff, bool closed,
+                    const std::vector<Kind>& kinds, const std::vector<std::int32_t>& capacities, int threads) {
     using Ints = py::array_t<std::int32_t>;
     check_n_species(n_species);
     const py::ssize_t n_structures = found.size();
     const std::int32_t* species_data = checked_species(species, n_structures, found.n_atoms);
-    const auto columns_array = checked<std::int32_t>(columns, "columns", {n_species, n_species + 1});
-    const auto kinds = checked_kinds(triple_kinds);
-    const auto capacities =
-        checked<std::int32_t>(triple_capacity, "triple_capacity", {static_cast<py::ssize_t>(kinds.size())});
+    const auto n = static_cast<std::size_t>(n_species);
+    if (columns.size() != n ||
+        std::any_of(columns.begin(), columns.end(), [n](const auto& row) { return row.size() != n + 1; })) {
+        throw py::value_error("`columns` must have " + std::to_string(n + 1) + " offsets for each of " +
+                              std::to_string(n) + " species");
+    }
+    if (capacities.size() != kinds.size()) {
+        throw py::value_error("`triple_capacity` must have " + std::to_string(kinds.size()) + " numbers, got " +
+                              std::to_string(capacities.size()));
+    }
     if (!py::isinstance<py::sequence>(centers) || py::isinstance<py::array>(centers) ||
         static_cast<py::ssize_t>(py::len(centers)) != n_species) {
         throw py::value_error("`centers` must be a list of " + std::to_string(n_species) +
@@ -268,9 +271,9 @@ py::tuple fill_rows(const Found& found, const py::object& species, py::ssize_t n
     for (py::ssize_t a = 0; a < n_species; ++a) {
         keep.push_back(
             checked<std::int32_t>(centers[py::int_(a)], "centers[" + std::to_string(a) + "]", {n_structures, -1}));
-        double per_row = static_cast<double>(n_species + 4 * std::int64_t{columns_array.at(a, n_species)});
+        double per_row = static_cast<double>(n_species + 4 * std::int64_t{columns[static_cast<std::size_t>(a)].back()});
         for (std::size_t m = 0; m < kinds.size(); ++m) {
-            if (kinds[m][0] == a) per_row += 1 + 2 * static_cast<double>(capacities.at(m));
+            if (kinds[m][0] == a) per_row += 1 + 2 * static_cast<double>(capacities[m]);
         }
         per_structure += per_row * static_cast<double>(keep.back().shape(1));
     }
@@ -281,7 +284,7 @@ py::tuple fill_rows(const Found& found, const py::object& species, py::ssize_t n
     py::list row_arrays, triple_arrays;
     for (py::ssize_t a = 0; a < n_species; ++a) {
         const Ints& centers_array = keep[static_cast<std::size_t>(a)];
-        const std::int32_t* offsets = columns_array.data() + a * (n_species + 1);
+        const std::int32_t* offsets = columns[static_cast<std::size_t>(a)].data();
         const py::ssize_t width = offsets[n_species], n_rows = centers_array.shape(1);
         if (width < 0) throw py::value_error("`columns` must not be negative, got " + std::to_string(width));
         Ints neighbors = blank({n_structures, n_rows, width});
@@ -293,7 +296,7 @@ py::tuple fill_rows(const Found& found, const py::object& species, py::ssize_t n
     }
     std::vector<miniffx::TripleTarget> triples;
     for (std::size_t m = 0; m < kinds.size(); ++m) {
-        const py::ssize_t capacity = capacities.data()[m];
+        const py::ssize_t capacity = capacities[m];
         if (capacity < 0) {
             throw py::value_error("`triple_capacity` must not be negative, got " + std::to_string(capacity));
         }
@@ -301,9 +304,9 @@ py::tuple fill_rows(const Found& found, const py::object& species, py::ssize_t n
             throw py::value_error("`triple_kinds` must start with a species below " + std::to_string(n_species) +
                                   ", got " + std::to_string(kinds[m][0]));
         }
-        const py::ssize_t n = rows[static_cast<std::size_t>(kinds[m][0])].n_rows;
-        Ints first = blank({n_structures, n, capacity}), second = blank({n_structures, n, capacity}),
-             count = blank({n_structures, n});
+        const py::ssize_t n_rows = rows[static_cast<std::size_t>(kinds[m][0])].n_rows;
+        Ints first = blank({n_structures, n_rows, capacity}), second = blank({n_structures, n_rows, capacity}),
+             count = blank({n_structures, n_rows});
         triples.push_back({kinds[m], capacity, first.mutable_data(), second.mutable_data(), count.mutable_data()});
         triple_arrays.append(py::make_tuple(first, second, count));
     }
@@ -323,10 +326,10 @@ py::tuple fill_rows(const Found& found, const py::object& species, py::ssize_t n
             }
             std::vector<miniffx::TripleTarget> my_triples = triples;
             for (miniffx::TripleTarget& target : my_triples) {
-                const std::int64_t n = rows[static_cast<std::size_t>(target.kind[0])].n_rows;
-                target.first = part(target.first, s, n * target.capacity);
-                target.second = part(target.second, s, n * target.capacity);
-                target.count = part(target.count, s, n);
+                const std::int64_t n_rows = rows[static_cast<std::size_t>(target.kind[0])].n_rows;
+                target.first = part(target.first, s, n_rows * target.capacity);
+                target.second = part(target.second, s, n_rows * target.capacity);
+                target.count = part(target.count, s, n_rows);
             }
             overflowed[s] = miniffx::fill_rows(found.of[static_cast<std::size_t>(s)], species_data + s * found.n_atoms,
                                                my_rows, my_triples, triple_cutoff, closed, some);

@@ -311,7 +311,9 @@ RowCounts count_rows(const Neighbors& neighbors, const std::int32_t* species, st
     const auto n = static_cast<std::size_t>(n_species);
     const bool no_triples = kinds.empty() || triple_cutoff == 0;
     if (no_triples && is_single(found, species, n)) {
-        return {{most_neighbors(found)}, std::vector<std::int32_t>(kinds.size())};
+        return {{static_cast<std::int32_t>(found.n_atoms)},
+                {most_neighbors(found)},
+                std::vector<std::int32_t>(kinds.size())};
     }
 
     struct alignas(128) Counter {
@@ -364,7 +366,11 @@ RowCounts count_rows(const Neighbors& neighbors, const std::int32_t* species, st
         }
     });
 
-    RowCounts result{std::vector<std::int32_t>(n * n), std::vector<std::int32_t>(kinds.size())};
+    RowCounts result{std::vector<std::int32_t>(n), std::vector<std::int32_t>(n * n),
+                     std::vector<std::int32_t>(kinds.size())};
+    for (std::int64_t i = 0; i < found.n_atoms; ++i) {
+        if (species[i] >= 0) ++result.rows[static_cast<std::size_t>(species[i])];
+    }
     for (const Counter& counter : counters) {
         for (std::size_t k = 0; k < n * n; ++k) {
             result.pair_max[k] = std::max(result.pair_max[k], to_capacity(counter.pair_max[k]));

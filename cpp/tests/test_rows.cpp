@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <map>
 #include <stdexcept>
 
@@ -192,6 +193,9 @@ void against_the_lists() {
             const bool closed = round % 3 == 0;
             const miniffx::RowCounts counts =
                 miniffx::count_rows(neighbors, species.data(), 3, kinds, cutoff, closed, 1);
+            for (std::int32_t of = 0; of < 3; ++of) {
+                CHECK(counts.rows[to_size(of)] == std::count(species.begin(), species.end(), of));
+            }
             for (const int threads : {2, 8}) {
                 const auto again = miniffx::count_rows(neighbors, species.data(), 3, kinds, cutoff, closed, threads);
                 CHECK(again.pair_max == counts.pair_max && again.triple_max == counts.triple_max);

@@ -44,18 +44,18 @@ def count_rows(
     n_species: int,
     triple_cutoff: float,
     closed: bool,
-    triple_kinds: np.ndarray,
+    triple_kinds: Sequence[tuple[int, int, int]],
     threads: int = 0,
-) -> tuple[np.ndarray, np.ndarray]: ...
+) -> tuple[list[int], list[list[int]], list[int]]: ...
 def fill_rows(
     neighbors: Neighbors,
     species: np.ndarray,
     n_species: int,
     centers: list[np.ndarray],
-    columns: np.ndarray,
+    columns: Sequence[Sequence[int]],
     triple_cutoff: float,
     closed: bool,
-    triple_kinds: np.ndarray,
-    triple_capacity: np.ndarray,
+    triple_kinds: Sequence[tuple[int, int, int]],
+    triple_capacity: Sequence[int],
     threads: int = 0,
 ) -> tuple[list[tuple[np.ndarray, ...]], list[tuple[np.ndarray, ...]], np.ndarray]: ...

@@ -47,9 +47,10 @@ std::vector<std::int64_t> list_centers(std::int64_t n_atoms, const std::int32_t*
                                        const std::vector<std::int64_t>& sizes,
                                        const std::vector<std::int32_t*>& centers);
 
-// The capacities that just suffice: the most neighbours of species B around any atom of species A, at
-// pair_max[A * n_species + B], and the most triples of each kind around any one centre.
+// The capacities that just suffice: the atoms of each species, the most neighbours of species B around any atom of
+// species A, at pair_max[A * n_species + B], and the most triples of each kind around any one centre.
 struct RowCounts {
+    std::vector<std::int32_t> rows;
     std::vector<std::int32_t> pair_max;
     std::vector<std::int32_t> triple_max;
 };

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -45,7 +44,7 @@ def build(
         [tuple(map(hand_over, arrays)) for arrays in rows],
         [tuple(map(hand_over, arrays)) for arrays in slots],
         capacity,
-        request.kinds(structure.labels),
+        batch.kinds,
     )
     return environments, hand_over(overflow)
 
@@ -59,12 +58,14 @@ class Batch:
         species: [batch, n_atoms] int32.
         labels: of the species.
         request: what was asked for.
+        kinds: of triples that were asked for, (A, B, C).
     """
 
     found: Any
     species: np.ndarray
     labels: tuple[str, ...]
     request: Request
+    kinds: list[tuple[int, int, int]]
 
     @classmethod
     def of(cls, structure: Structure, request: Request) -> Batch:
@@ -88,28 +89,27 @@ class Batch:
             request.reach,
             species,
         )
-        return cls(found, species, structure.labels, request)
+        return cls(found, species, structure.labels, request, request.kinds(structure.labels))
 
     def capacity(self) -> Capacity:
         """What holds all of it, in buckets."""
-        n_species, kinds = len(self.labels), self._kinds
-        most = _core.list_centers(self.species, [0] * n_species)[1]
-        pair_max, triple_max = _core.count_rows(
+        n_species, kinds = len(self.labels), self.kinds
+        rows, pair_max, triple_max = _core.count_rows(
             self.found, self.species, n_species, self.request.triple_reach, self.request.closed, kinds
         )
         return Capacity(
-            rows=tuple(min(bucket(n), self.species.shape[1]) for n in most),
-            columns=tuple(offsets_of(map(bucket, row)) for row in pair_max.tolist()),
+            rows=tuple(min(bucket(n), self.species.shape[1]) for n in rows),
+            columns=tuple(offsets_of(map(bucket, row)) for row in pair_max),
             triples=tuple(
-                tuple(bucket(n) for n, kind in zip(triple_max.tolist(), kinds.tolist(), strict=True) if kind[0] == a)
+                tuple(bucket(n) for n, kind in zip(triple_max, kinds, strict=True) if kind[0] == a)
                 for a in range(n_species)
             ),
         )
 
     def checked(self, capacity: Capacity) -> Capacity:
         """The capacity, if it is for these species and triples; ValueError otherwise."""
-        kinds_of = np.bincount(self._kinds[:, 0], minlength=len(self.labels)).tolist()
         n = len(self.labels)
+        kinds_of = [sum(kind[0] == a for kind in self.kinds) for a in range(n)]
         alike = len(capacity.rows) == len(capacity.columns) == n and all(len(row) == n + 1 for row in capacity.columns)
         if not alike or [len(t) for t in capacity.triples] != kinds_of:
             raise ValueError(f"`capacity` must be for {n} species and the same triples, got {capacity}")
@@ -133,22 +133,17 @@ class Batch:
             centers: [batch, rows] int32 atoms of each species, n_atoms where padded.
             capacity: of the other arrays.
         """
-        n_species = len(self.labels)
         return _core.fill_rows(
             self.found,
             self.species,
-            n_species,
+            len(self.labels),
             centers,
-            np.asarray(capacity.columns, dtype=np.int32).reshape(n_species, n_species + 1),
+            capacity.columns,
             self.request.triple_reach,
             self.request.closed,
-            self._kinds,
-            np.asarray([n for row in capacity.triples for n in row], dtype=np.int32),
+            self.kinds,
+            [n for row in capacity.triples for n in row],
         )
-
-    @functools.cached_property
-    def _kinds(self) -> np.ndarray:
-        return np.asarray(self.request.kinds(self.labels), dtype=np.int32).reshape(-1, 3)
 
 
 def environments_from(
