@@ -8,8 +8,21 @@
 
 #include "found.hpp"
 #include "parallel_for.hpp"
+#include "prefetch.hpp"
 
 namespace miniffx {
+
+// How many places from the one that is written it is time to fetch what writing needs, and what finds that.
+constexpr std::ptrdiff_t kSoon = 2, kAhead = 8;
+
+// A hint that the neighbours of the atom at place p are needed soon. Of a group with shifts it is every second one, and
+// places at the beginning of the list for the numbers of shifts between them.
+inline void prefetch_neighbors(const Found& found, std::int32_t p) {
+    constexpr std::int32_t kMost = 8192;  // more would not stay in the caches
+    const CellList::Exact* const atoms = found.cells.exact.data();
+    const std::int32_t* const hits = found.hits[p];
+    for (std::int32_t k = 0; k < std::min(found.counts[p], kMost); ++k) prefetch(atoms + hits[k]);
+}
 
 // body(at, end, thread) for every place *at in the cell list; those from at + 1 to `end` come next on this thread.
 // `reader_of(thread)` is open at the group of *at.

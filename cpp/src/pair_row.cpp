@@ -86,7 +86,6 @@ void write_row(FoundReader& reader, std::int32_t p, const PairRow& row) {
     const FoundReader::Neighbors neighbors = reader.neighbors(p);
     if (neighbors.n == 0) return;
     const CellList::Exact& center = reader.center(p);
-    std::fill_n(row.i, neighbors.n, center.atom);
 #if MINIFFX_X86
     if (simd_in_use() != Simd::portable && center.wrap < 0) return write_avx2(reader, neighbors, center, row);
 #endif

@@ -10,8 +10,8 @@ namespace miniffx {
 
 // Where the pairs of one atom go.
 struct PairRow {
-    std::int32_t *i, *j, *shift;  // [n], [n], [n, 3]
-    double* vector;               // [n, 3]
+    std::int32_t *j, *shift;  // [n], [n, 3]
+    double* vector;           // [n, 3]
 };
 
 // Writes the neighbours of the atom at place p, for which the reader is open.

@@ -56,11 +56,13 @@ struct alignas(128) Worker {
         : reader(found),
           displacement(static_cast<std::size_t>(n_columns)),
           group(n_species + 1),
+          staged(static_cast<std::size_t>(4 * n_columns)),
           near(n_columns, triple_cutoff, closed) {}
 
     FoundReader reader;
     std::vector<Vector> displacement;
-    std::vector<std::int64_t> group;  // near slots of species B: group[B] ... group[B + 1] - 1
+    std::vector<std::int64_t> group;   // near slots of species B: group[B] ... group[B + 1] - 1
+    std::vector<std::int32_t> staged;  // a row on its way past the caches
     NearSlots near;
     bool overflow = false;
 };
@@ -96,31 +98,37 @@ inline void write(std::int32_t* to, const std::int32_t* shift) {
     to[2] = shift[2];
 }
 
-// Fills what the counts leave of a row with padding.
-void pad(const RowTarget& target, std::size_t n_species, std::int64_t row, std::int32_t center) {
+// Where the pairs of one centre go.
+struct PairSlots {
+    std::int32_t *neighbors, *shifts, *counts;  // [K], [K, 3], [S]
+};
+
+PairSlots slots_of(const RowTarget& target, std::size_t n_species, std::int64_t row) {
     const std::int64_t width = target.columns[n_species];
-    const std::int32_t* counts = target.counts + row * static_cast<std::int64_t>(n_species);
+    return {target.neighbors + row * width, target.shifts + row * width * 3,
+            target.counts + row * static_cast<std::int64_t>(n_species)};
+}
+
+// Fills what the counts leave of a row with padding.
+void pad(const std::int32_t* columns, std::size_t n_species, const PairSlots& row, std::int32_t center) {
     for (std::size_t b = 0; b < n_species; ++b) {
-        const std::int64_t first = row * width + target.columns[b] + counts[b];
-        const std::int64_t room = row * width + target.columns[b + 1] - first;
-        std::fill_n(target.neighbors + first, room, center);
-        std::fill_n(target.shifts + 3 * first, 3 * room, 0);
+        const std::int64_t first = std::int64_t{columns[b]} + row.counts[b], room = columns[b + 1] - first;
+        std::fill_n(row.neighbors + first, room, center);
+        std::fill_n(row.shifts + 3 * first, 3 * room, 0);
     }
 }
 
 // Writes the pairs of the centre at place p, and the displacements if `keep`. `single`: all atoms are of the one
 // species that there is.
-void fill_pairs(const Found& found, const std::int32_t* species, const RowTarget& target, std::size_t n_species,
-                std::int64_t row, std::int32_t p, bool single, bool keep, Worker& worker) {
-    const std::int64_t width = target.columns[n_species];
-    std::int32_t* const neighbors = target.neighbors + row * width;
-    std::int32_t* const shifts = target.shifts + row * width * 3;
-    std::int32_t* const counts = target.counts + row * static_cast<std::int64_t>(n_species);
+void fill_pairs(const Found& found, const std::int32_t* species, const std::int32_t* columns, std::size_t n_species,
+                const PairSlots& row, std::int32_t p, bool single, bool keep, Worker& worker) {
+    const auto [neighbors, shifts, counts] = row;
     const CellList::Exact center = found.cells.exact[p];
     Vector* const displacements = worker.displacement.data();
-    if (single && found.counts[p] <= width) {
+    if (single && found.counts[p] <= columns[n_species]) {
         counts[0] = found.counts[p];
-        worker.reader.each(p, [=](std::int32_t k, const CellList::Exact& to, const Image& image) {
+        worker.reader.each(p, [=, neighbors = row.neighbors, shifts = row.shifts](
+                                  std::int32_t k, const CellList::Exact& to, const Image& image) {
             neighbors[k] = to.atom;
             write(shifts + 3 * k, image.shift);
             if (keep) displacements[k] = displacement(center, to, image);
@@ -131,8 +139,8 @@ void fill_pairs(const Found& found, const std::int32_t* species, const RowTarget
         worker.reader.each(p, [&](std::int32_t, const CellList::Exact& to, const Image& image) {
             const std::int32_t b = species[to.atom];
             if (b < 0) return;
-            const std::int32_t column = target.columns[b] + counts[b];
-            if (column >= target.columns[b + 1]) {
+            const std::int32_t column = columns[b] + counts[b];
+            if (column >= columns[b + 1]) {
                 overflow = true;
                 return;
             }
@@ -143,7 +151,7 @@ void fill_pairs(const Found& found, const std::int32_t* species, const RowTarget
         });
         worker.overflow = worker.overflow || overflow;
     }
-    pad(target, n_species, row, center.atom);
+    pad(columns, n_species, row, center.atom);
 }
 
 // Writes one row's triples of one kind from the near slots.
@@ -206,7 +214,7 @@ std::vector<RowOf> assign_rows(const Found& found, const std::vector<RowTarget>&
                 continue;
             }
             std::fill_n(target.counts + row * static_cast<std::int64_t>(rows.size()), rows.size(), 0);
-            pad(target, rows.size(), row, atom ? center : 0);
+            pad(target.columns, rows.size(), slots_of(target, rows.size(), row), atom ? center : 0);
             for (const TripleTarget& triple : triples) {
                 if (triple.kind[0] != static_cast<std::int32_t>(a)) continue;
                 std::fill_n(triple.first + row * triple.capacity, triple.capacity, 0);
@@ -218,16 +226,14 @@ std::vector<RowOf> assign_rows(const Found& found, const std::vector<RowTarget>&
     return row_of;
 }
 
-// body(p, atom, worker) for every place p in the cell list; `parts` as in for_each_center.hpp.
+// body(place, end, worker) as in for_each_center.hpp.
 template <class Body>
 void for_each_center(const Found& found, std::vector<Worker>& workers, int parts, const Body& body) {
     const auto worker = [&](int thread) -> Worker& { return workers[static_cast<std::size_t>(thread)]; };
     for_each_center(
         found, static_cast<int>(workers.size()), parts,
         [&](int thread) -> FoundReader& { return worker(thread).reader; },
-        [&](const std::int32_t* place, const std::int32_t*, int thread) {
-            body(*place, found.cells.exact[*place].atom, worker(thread));
-        });
+        [&](const std::int32_t* place, const std::int32_t* end, int thread) { body(place, end, worker(thread)); });
 }
 
 std::vector<Worker> make_workers(const Found& found, std::int64_t n_columns, std::size_t n_species,
@@ -283,18 +289,49 @@ bool fill_rows(const Neighbors& neighbors, const std::int32_t* species, const st
     const bool single = is_single(found, species, n_species);
     const std::vector<RowOf> row_of = assign_rows(found, rows, triples);
     std::vector<Worker> workers = make_workers(found, widest, n_species, triple_cutoff, closed, threads);
-    const bool fits_caches = kRowBytes * static_cast<double>(widest) * static_cast<double>(found.n_atoms) < kCacheBytes;
-    const int parts = fits_caches ? static_cast<int>(workers.size()) : 1;
-    for_each_center(found, workers, parts, [&](std::int32_t p, std::int32_t atom, Worker& mine) {
-        const RowOf place = row_of[static_cast<std::size_t>(atom)];
-        if (place.target < 0) return;
-        const auto a = static_cast<std::size_t>(place.target);
-        const RowTarget& target = rows[a];
-        fill_pairs(found, species, target, n_species, place.row, p, single, !kinds[a].empty(), mine);
-        if (kinds[a].empty()) return;
-        const std::int32_t* counts = target.counts + place.row * static_cast<std::int64_t>(n_species);
-        collect_near(mine, [&](std::size_t b) { return target.columns[b]; }, [&](std::size_t b) { return counts[b]; });
-        for (const TripleTarget* kind : kinds[a]) fill_triples(*kind, place.row, mine);
+    const bool past_caches =
+        kRowBytes * static_cast<double>(widest) * static_cast<double>(found.n_atoms) >= kCacheBytes;
+    const int parts = past_caches ? 1 : static_cast<int>(workers.size());
+    for_each_center(found, workers, parts, [&](const std::int32_t* at, const std::int32_t* end, Worker& mine) {
+        const auto place_of = [&](std::int32_t p) -> const RowOf& {
+            return row_of[static_cast<std::size_t>(found.cells.exact[p].atom)];
+        };
+        if (past_caches && at + kAhead < end) prefetch(&place_of(at[kAhead]));
+        if (past_caches && at + kSoon < end) {
+            prefetch_neighbors(found, at[kSoon]);
+            const RowOf soon = place_of(at[kSoon]);
+            if (soon.target >= 0) {
+                const RowTarget& target = rows[static_cast<std::size_t>(soon.target)];
+                const PairSlots row = slots_of(target, n_species, soon.row);
+                const std::int64_t width = target.columns[n_species];
+                for (const std::int64_t k : {std::int64_t{0}, width}) {  // lines that are shared with another row
+                    prefetch_to_write(row.neighbors + k, 1);
+                    prefetch_to_write(row.shifts + 3 * k, 1);
+                }
+                prefetch_to_write(row.counts, static_cast<std::ptrdiff_t>(n_species));
+            }
+        }
+        const std::int32_t p = *at;
+        const RowOf place = place_of(p);
+        if (place.target >= 0) {
+            const auto a = static_cast<std::size_t>(place.target);
+            const std::int32_t* const columns = rows[a].columns;
+            const auto width = static_cast<std::size_t>(columns[n_species]);
+            const PairSlots row = slots_of(rows[a], n_species, place.row);
+            const bool stage = past_caches && width <= kMostStaged;
+            const PairSlots now = stage ? PairSlots{mine.staged.data(), mine.staged.data() + width, row.counts} : row;
+            fill_pairs(found, species, columns, n_species, now, p, single, !kinds[a].empty(), mine);
+            if (stage) {
+                copy_past_caches(row.neighbors, now.neighbors, width * sizeof *now.neighbors);
+                copy_past_caches(row.shifts, now.shifts, 3 * width * sizeof *now.shifts);
+            }
+            if (!kinds[a].empty()) {
+                collect_near(
+                    mine, [&](std::size_t b) { return columns[b]; }, [&](std::size_t b) { return row.counts[b]; });
+                for (const TripleTarget* kind : kinds[a]) fill_triples(*kind, place.row, mine);
+            }
+        }
+        if (past_caches && at + 1 == end) finish_copies();
     });
     return std::any_of(workers.begin(), workers.end(), [](const Worker& worker) { return worker.overflow; });
 }
@@ -328,7 +365,8 @@ RowCounts count_rows(const Neighbors& neighbors, const std::int32_t* species, st
         workers.size(),
         Counter{std::vector<std::int64_t>(n), std::vector<std::int64_t>(n), std::vector<std::int64_t>(n * n),
                 std::vector<std::int64_t>(kinds.size()), std::vector<Vector>(most), std::vector<std::int32_t>(most)});
-    for_each_center(found, workers, 1, [&](std::int32_t p, std::int32_t atom, Worker& worker) {
+    for_each_center(found, workers, 1, [&](const std::int32_t* place, const std::int32_t*, Worker& worker) {
+        const std::int32_t p = *place, atom = found.cells.exact[p].atom;
         if (species[atom] < 0) return;
         Counter& mine = counters[static_cast<std::size_t>(&worker - workers.data())];
         std::fill(mine.count.begin(), mine.count.end(), 0);

@@ -310,6 +310,11 @@ void spans_of_every_kind() {
     }
 }
 
+bool is_larger_than_the_caches(const System& s) {
+    const auto n_pairs = static_cast<double>(testing::find_pairs(s).size());
+    return miniffx::kPairBytes * n_pairs > miniffx::kCacheBytes || std::isinf(miniffx::kCacheBytes);
+}
+
 // A list that is written past the caches, some of its atoms in other images of the box.
 void larger_than_the_caches() {
     Random random(12);
@@ -318,8 +323,16 @@ void larger_than_the_caches() {
         System s = testing::random_system(random, n_atoms, 10, cutoff);
         for (std::size_t k = 0; k < 90; ++k) s.positions[k] += 10 * integer(random, -2, 2);
         check_system(s);
-        CHECK(std::isinf(miniffx::kCacheBytes) ||
-              miniffx::kPairBytes * static_cast<double>(testing::find_pairs(s).size()) > miniffx::kCacheBytes);
+        CHECK(is_larger_than_the_caches(s));
+    }
+    // No pair across a face: no shifts but those of atoms in other images.
+    for (const int images : {0, 1}) {
+        System s = testing::random_system(random, 1300, 10, 20);
+        for (double& x : s.positions) x += 50;
+        for (std::size_t k = 0; k < 9; ++k) s.cell[k] *= 12;
+        for (std::size_t k = 0; k < 90; ++k) s.positions[k] += 120 * integer(random, -images, images);
+        check_system(s);
+        CHECK(is_larger_than_the_caches(s));
     }
 }
 

@@ -1,10 +1,12 @@
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <stdexcept>
 
 #include "check.hpp"
 #include "miniffx/rows.hpp"
 #include "miniffx/triples.hpp"
+#include "past_caches.hpp"
 
 namespace {
 
@@ -236,6 +238,34 @@ void one_species() {
     }
 }
 
+// Arrays that do not fit into the caches are written past them, by rows unless those are too long; mostly padding here.
+void larger_than_the_caches() {
+    Random random(7);
+    const std::vector<Kind> kinds = {{0, 0, 1}, {1, 1, 1}};
+    for (const std::int32_t width : {7000, 90'000}) {
+        const auto n_atoms = static_cast<int>(80e6 / miniffx::kRowBytes / width);
+        const System s = testing::random_system(random, n_atoms, std::cbrt(10.0 * n_atoms), 2.4);
+        CHECK(miniffx::kRowBytes * width * n_atoms > miniffx::kCacheBytes || std::isinf(miniffx::kCacheBytes));
+        const auto neighbors = testing::find_neighbors(s);
+        const miniffx::Pairs pairs = miniffx::list_pairs(neighbors);
+        for (const std::int32_t least : {-1, 0}) {
+            std::vector<std::int32_t> species;
+            for (int i = 0; i < n_atoms; ++i) species.push_back(testing::integer(random, least, 1));
+            const auto counts = miniffx::count_rows(neighbors, species.data(), 2, kinds, 2, false);
+            for (const std::int32_t less : {0, 1}) {
+                const std::int32_t narrow = counts.pair_max[1] - less;
+                const Capacities capacities{{width - 3, 3, width - narrow, narrow}, counts.triple_max};
+                const Rows rows = fill(neighbors, species, 2, kinds, capacities, 2, false, 3, 1);
+                check_rows(rows, pairs, species, 2, false);
+                CHECK(same(rows, fill(neighbors, species, 2, kinds, capacities, 2, false, 3, 3)));
+            }
+        }
+        // Of one species.
+        const std::vector<std::int32_t> zeros(to_size(n_atoms), 0);
+        check_rows(fill(neighbors, zeros, 1, {}, {{width}, {}}, 0, false, 1, 2), pairs, zeros, 0, false);
+    }
+}
+
 void overflow_is_reported() {
     Random random(2);
     const System s = testing::random_system(random, 30, 4, 2);
@@ -304,6 +334,7 @@ void errors() {
 int main() {
     against_the_lists();
     one_species();
+    larger_than_the_caches();
     overflow_is_reported();
     no_atoms_and_no_species();
     centers_are_listed();
