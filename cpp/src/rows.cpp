@@ -296,17 +296,22 @@ bool fill_rows(const Neighbors& neighbors, const std::int32_t* species, const st
         const auto place_of = [&](std::int32_t p) -> const RowOf& {
             return row_of[static_cast<std::size_t>(found.cells.exact[p].atom)];
         };
-        if (past_caches && at + kAhead < end) prefetch(&place_of(at[kAhead]));
-        if (past_caches && at + kSoon < end) {
-            prefetch_neighbors(found, at[kSoon]);
+        if (at + kAhead < end) prefetch(&place_of(at[kAhead]));
+        if (at + kSoon < end) {
+            if (past_caches) prefetch_neighbors(found, at[kSoon]);
             const RowOf soon = place_of(at[kSoon]);
             if (soon.target >= 0) {
                 const RowTarget& target = rows[static_cast<std::size_t>(soon.target)];
                 const PairSlots row = slots_of(target, n_species, soon.row);
                 const std::int64_t width = target.columns[n_species];
-                for (const std::int64_t k : {std::int64_t{0}, width}) {  // lines that are shared with another row
-                    prefetch_to_write(row.neighbors + k, 1);
-                    prefetch_to_write(row.shifts + 3 * k, 1);
+                if (past_caches) {  // only the lines that are shared with another row
+                    for (const std::int64_t k : {std::int64_t{0}, width}) {
+                        prefetch_to_write(row.neighbors + k, 1);
+                        prefetch_to_write(row.shifts + 3 * k, 1);
+                    }
+                } else {
+                    prefetch_to_write(row.neighbors, width);
+                    prefetch_to_write(row.shifts, 3 * width);
                 }
                 prefetch_to_write(row.counts, static_cast<std::ptrdiff_t>(n_species));
             }
