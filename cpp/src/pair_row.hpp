@@ -8,7 +8,7 @@
 
 namespace miniffx {
 
-// Where the pairs of one atom go.
+// Where the pairs of one atom go; the atom itself is not written.
 struct PairRow {
     std::int32_t *j, *shift;  // [n], [n, 3]
     double* vector;           // [n, 3]

@@ -56,7 +56,7 @@ struct alignas(128) Worker {
         : reader(found),
           displacement(static_cast<std::size_t>(n_columns)),
           group(n_species + 1),
-          staged(static_cast<std::size_t>(4 * n_columns)),
+          staged(4 * std::min(static_cast<std::size_t>(n_columns), kMostStaged)),
           near(n_columns, triple_cutoff, closed) {}
 
     FoundReader reader;
