@@ -648,28 +648,28 @@ def test_a_batch_does_not_depend_on_threads():
     positions, species = rng.random((9, 30, 3)) * 6, rng.integers(-1, 2, (9, 30)).astype(np.int32)
     cells = np.eye(3) * 6 + rng.normal(scale=0.3, size=(9, 3, 3))
     kinds = [(0, 0, 1), (1, 1, 1)]
-    centers = [np.full((9, 30), 30, np.int32) for _ in range(2)]
-    for a, rows in enumerate(centers):
-        for row, of in zip(rows, species, strict=True):
-            row[: (of == a).sum()] = np.flatnonzero(of == a)
+    arguments = (positions, cells, [True] * 3, 3.0, species, 2, 2.5, False, kinds)
     results = []
     for threads in (1, 2, 8):
-        found = _core.find_neighbors(positions, cells, [True] * 3, 3.0, species, threads)
-        counted = _core.count_rows(found, species, 2, 2.5, False, kinds, threads)
-        assert counted[0] == [(species == a).sum(axis=1).max() for a in range(2)]
-        columns = [[0, *itertools.accumulate(row)] for row in counted[1]]
-        filled = _core.fill_rows(found, species, 2, centers, columns, 2.5, False, kinds, counted[2], threads)
-        assert not filled[2].any()
-        less = [n - 1 for n in counted[2]]
-        short = _core.fill_rows(found, species, 2, centers, columns, 2.5, False, kinds, less, threads)
-        assert 0 < short[2].sum() < 9  # only where the most triples are
-        results.append((counted, filled, short))
+        found = _core.Found(*arguments, threads)
+        rows, columns, slots = found.capacity()
+        atoms = [(species == a).sum(axis=1) for a in range(2)]
+        assert rows == tuple(bucket(n.max()) for n in atoms)
+        filled = found.fill()
+        assert not filled[3].any()
+        assert filled[4] == (rows, columns, slots)
+        most = [counts.max() for *_, counts in filled[2]]
+        less = found.fill((rows, columns, [[n - 1] for n in most]))
+        assert 0 < less[3].sum() < 9  # only where the most triples are
+        few = found.fill(([n.max() - 1 for n in atoms], columns, slots))
+        assert_array_equal(few[3], (atoms[0] == atoms[0].max()) | (atoms[1] == atoms[1].max()))
+        results.append((filled, less, few))
     jax.tree.map(assert_array_equal, *results[:2])
     jax.tree.map(assert_array_equal, results[0], results[2])
     positions[5, 3, 1] = np.nan
     for threads in (1, 2, 8):
         with pytest.raises(ValueError, match=r"`positions` must be finite"):
-            _core.find_neighbors(positions, cells, [True] * 3, 3.0, np.abs(species), threads)
+            _core.Found(*arguments, threads)
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,14 @@
 #include <cmath>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
+#include "miniffx/capacity.hpp"
 #include "miniffx/pairs.hpp"
 #include "miniffx/parallel.hpp"
 #include "miniffx/rows.hpp"
@@ -27,6 +30,9 @@ namespace {
 
 using miniffx::Buffer;
 using Kind = std::array<std::int32_t, 3>;
+// Of a miniffx::Capacity, as Python gives them.
+using Sizes = std::tuple<std::vector<std::int64_t>, std::vector<std::vector<std::int32_t>>,
+                         std::vector<std::vector<std::int32_t>>>;
 using Shape = std::vector<py::ssize_t>;  // -1: any length
 
 template <class T>
@@ -90,24 +96,6 @@ std::array<bool, 3> checked_pbc(const py::object& object) {
     return pbc;
 }
 
-// `species` [b, n] as a pointer. The values are checked from below; the core checks them from above.
-const std::int32_t* checked_species(const py::object& object, py::ssize_t n_structures, py::ssize_t n_atoms) {
-    const auto array = checked<std::int32_t>(object, "species", {n_structures, n_atoms});
-    for (py::ssize_t i = 0; i < array.size(); ++i) {
-        if (array.data()[i] >= -1) continue;
-        throw py::value_error("`species` must be indices from 0, or -1 for atoms to ignore, got " +
-                              std::to_string(array.data()[i]) + " for atom " + std::to_string(i % n_atoms));
-    }
-    return array.data();
-}
-
-void check_n_species(py::ssize_t n_species) {
-    constexpr py::ssize_t kMost = 1 << 15;
-    if (n_species >= 0 && n_species <= kMost) return;
-    throw py::value_error("`n_species` must be between 0 and " + std::to_string(kMost) + ", got " +
-                          std::to_string(n_species));
-}
-
 // An array over the buffer's memory, which lives as long as the array.
 template <class T>
 py::array_t<T> give(Buffer<T>&& buffer, const Shape& shape = {}) {
@@ -118,46 +106,12 @@ py::array_t<T> give(Buffer<T>&& buffer, const Shape& shape = {}) {
     return py::array_t<T>(shape.empty() ? Shape{raw->size()} : shape, raw->data(), owner);
 }
 
-// An uninitialized array whose memory JAX can take over as it is.
-py::array_t<std::int32_t> blank(const Shape& shape) {
-    std::int64_t size = 1;
-    for (const py::ssize_t n : shape) size *= n;
-    return give(Buffer<std::int32_t>(size), shape);
-}
-
 // A read-only view of memory that belongs to `owner`: the core reads it again and trusts its indices.
 template <class T>
 py::array_t<T> view(const Buffer<T>& buffer, const Shape& shape, const py::object& owner) {
     py::array_t<T> array(shape, buffer.data(), owner);
-    array.attr("setflags")(py::arg("write") = false);
+    py::detail::array_proxy(array.ptr())->flags &= ~py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
     return array;
-}
-
-// What a search found in each of a batch of structures of n_atoms, for Python to pass on.
-struct Found {
-    std::int64_t n_atoms;
-    std::vector<miniffx::Neighbors> of;
-
-    py::ssize_t size() const { return static_cast<py::ssize_t>(of.size()); }
-};
-
-Found find_neighbors(const py::object& positions, const py::object& cells, const py::object& pbc, double cutoff,
-                     const py::object& species, int threads) {
-    const auto positions_array = checked<double>(positions, "positions", {-1, -1, 3});
-    const py::ssize_t n_structures = positions_array.shape(0), n_atoms = positions_array.shape(1);
-    const auto cells_array = checked<double>(cells, "cells", {n_structures, 3, 3});
-    const auto periodic = checked_pbc(pbc);
-    const std::int32_t* species_data = checked_species(species, n_structures, n_atoms);
-    const double* positions_data = positions_array.data();
-    const double* cells_data = cells_array.data();
-    Found found{n_atoms, std::vector<miniffx::Neighbors>(static_cast<std::size_t>(n_structures))};
-    const py::gil_scoped_release unlocked;
-    miniffx::for_each_structure(n_structures, n_atoms, threads, [&](std::int64_t s, int some) {
-        found.of[static_cast<std::size_t>(s)] =
-            miniffx::find_neighbors(n_atoms, positions_data + 3 * s * n_atoms, cells_data + 9 * s, periodic.data(),
-                                    cutoff, species_data + s * n_atoms, some);
-    });
-    return found;
 }
 
 miniffx::Pairs find_pairs(const py::object& positions, const py::object& cell, const py::object& pbc, double cutoff,
@@ -183,49 +137,67 @@ py::tuple find_triples(const miniffx::Pairs& pairs, double cutoff, bool closed, 
     return py::make_tuple(give(std::move(triples.first)), give(std::move(triples.second)));
 }
 
-// Where the memory of the structures' part of an array begins.
-std::int32_t* part(std::int32_t* data, std::int64_t structure, std::int64_t size) { return data + structure * size; }
-
-py::tuple list_centers(const py::object& species, const std::vector<std::int64_t>& rows) {
-    const auto array = checked<std::int32_t>(species, "species", {-1, -1});
-    const std::int64_t n_structures = array.shape(0), n_atoms = array.shape(1);
-    py::list arrays;
-    std::vector<std::int32_t*> data;
-    double numbers = 0;
-    for (const std::int64_t size : rows) {
-        if (size < 0) throw py::value_error("`rows` must not be negative, got " + std::to_string(size));
-        numbers += static_cast<double>(n_structures) * static_cast<double>(size);
-        miniffx::require_memory(sizeof(std::int32_t) * numbers, "A padded list of centres");
-        py::array_t<std::int32_t> centers = blank({n_structures, size});
-        data.push_back(centers.mutable_data());
-        arrays.append(centers);
-    }
-    std::vector<std::int64_t> most(rows.size(), 0);
-    for (std::int64_t s = 0; s < n_structures; ++s) {
-        std::vector<std::int32_t*> mine;
-        for (std::size_t a = 0; a < rows.size(); ++a) mine.push_back(part(data[a], s, rows[a]));
-        const auto counts = miniffx::list_centers(n_atoms, array.data() + s * n_atoms, rows, mine);
-        for (std::size_t a = 0; a < rows.size(); ++a) most[a] = std::max(most[a], counts[a]);
-    }
-    return py::make_tuple(arrays, most);
+// Whole numbers as a tuple, and rows of them as a tuple of tuples.
+template <class T>
+py::tuple tuple_of(const std::vector<T>& values) {
+    py::tuple result(values.size());
+    for (std::size_t k = 0; k < values.size(); ++k) result[k] = py::int_(values[k]);
+    return result;
 }
 
-py::tuple count_rows(const Found& found, const py::object& species, py::ssize_t n_species, double triple_cutoff,
-                     bool closed, const std::vector<Kind>& kinds, int threads) {
-    check_n_species(n_species);
-    const std::int32_t* species_data = checked_species(species, found.size(), found.n_atoms);
-    const auto n = static_cast<std::size_t>(n_species);
-    miniffx::RowCounts most{std::vector<std::int32_t>(n), std::vector<std::int32_t>(n * n),
-                            std::vector<std::int32_t>(kinds.size())};
-    {
+template <class T>
+py::tuple tuple_of(const std::vector<std::vector<T>>& rows) {
+    py::tuple result(rows.size());
+    for (std::size_t k = 0; k < rows.size(); ++k) result[k] = tuple_of(rows[k]);
+    return result;
+}
+
+py::tuple tuple_of(const miniffx::Capacity& capacity) {
+    return py::make_tuple(tuple_of(capacity.rows), tuple_of(capacity.columns), tuple_of(capacity.triples));
+}
+
+// What a search found in a structure, or in each of a batch, and what of it a padded list is to hold.
+class Found {
+  public:
+    Found(const py::object& positions, const py::object& cells, const py::object& pbc, double cutoff,
+          const py::object& species, py::ssize_t n_species, double triple_cutoff, bool closed, std::vector<Kind> kinds,
+          int threads)
+        : is_batch_(!py::isinstance<py::array>(positions) || py::reinterpret_borrow<py::array>(positions).ndim() != 2),
+          n_species_(n_species),
+          triple_cutoff_(triple_cutoff),
+          closed_(closed),
+          kinds_(std::move(kinds)),
+          threads_(threads) {
+        const auto positions_array =
+            checked<double>(positions, "positions", is_batch_ ? Shape{-1, -1, 3} : Shape{-1, 3});
+        n_structures_ = is_batch_ ? positions_array.shape(0) : 1;
+        n_atoms_ = positions_array.shape(is_batch_ ? 1 : 0);
+        const auto cells_array = checked<double>(cells, "cells", shape_of({3, 3}));
+        const auto periodic = checked_pbc(pbc);
+        species_ = checked<std::int32_t>(species, "species", shape_of({n_atoms_}));
+        check_species();
+        check_kinds();
+        const double* const positions_data = positions_array.data();
+        const double* const cells_data = cells_array.data();
+        of_.resize(static_cast<std::size_t>(n_structures_));
         const py::gil_scoped_release unlocked;
-        std::vector<miniffx::RowCounts> counts(found.of.size());
-        miniffx::for_each_structure(found.size(), found.n_atoms, threads, [&](std::int64_t s, int some) {
-            const auto place = static_cast<std::size_t>(s);
-            counts[place] =
-                miniffx::count_rows(found.of[place], species_data + s * found.n_atoms,
-                                    static_cast<std::int32_t>(n_species), kinds, triple_cutoff, closed, some);
+        for_each_structure([&](std::int64_t s, std::size_t place, int some) {
+            of_[place] = miniffx::find_neighbors(n_atoms_, positions_data + 3 * s * n_atoms_, cells_data + 9 * s,
+                                                 periodic.data(), cutoff, species_of(s), some);
         });
+    }
+
+    // The sizes that hold all of it.
+    miniffx::Capacity capacity() const {
+        const py::gil_scoped_release unlocked;
+        std::vector<miniffx::RowCounts> counts(of_.size());
+        for_each_structure([&](std::int64_t s, std::size_t place, int some) {
+            counts[place] = miniffx::count_rows(of_[place], species_of(s), static_cast<std::int32_t>(n_species_),
+                                                kinds_, triple_cutoff_, closed_, some);
+        });
+        const auto n = static_cast<std::size_t>(n_species_);
+        miniffx::RowCounts most{std::vector<std::int32_t>(n), std::vector<std::int32_t>(n * n),
+                                std::vector<std::int32_t>(kinds_.size())};
         const auto raise = [](std::vector<std::int32_t>& values, const std::vector<std::int32_t>& others) {
             for (std::size_t k = 0; k < values.size(); ++k) values[k] = std::max(values[k], others[k]);
         };
@@ -234,109 +206,160 @@ py::tuple count_rows(const Found& found, const py::object& species, py::ssize_t 
             raise(most.pair_max, one.pair_max);
             raise(most.triple_max, one.triple_max);
         }
+        return miniffx::capacity_for(most, n_atoms_, kinds_);
     }
-    std::vector<std::vector<std::int32_t>> pair_max;
-    for (auto row = most.pair_max.begin(); row != most.pair_max.end(); row += n_species) {
-        pair_max.emplace_back(row, row + n_species);
-    }
-    return py::make_tuple(most.rows, pair_max, most.triple_max);
-}
 
-py::tuple fill_rows(const Found& found, const py::object& species, py::ssize_t n_species, const py::object& centers,
-                    const std::vector<std::vector<std::int32_t>>& columns, double triple_cutoff, bool closed,
-                    const std::vector<Kind>& kinds, const std::vector<std::int32_t>& capacities, int threads) {
+    // Centres, rows and slots in arrays of these sizes, by default those that hold all of it; whether they did not
+    // suffice; and the sizes.
+    py::tuple fill(const std::optional<Sizes>& sizes) const {
+        const miniffx::Capacity capacity =
+            sizes ? miniffx::Capacity{std::get<0>(*sizes), std::get<1>(*sizes), std::get<2>(*sizes)} : this->capacity();
+        check(capacity);
+        const auto n = static_cast<std::size_t>(n_species_);
+        py::list center_arrays, row_arrays, triple_arrays;
+        std::vector<std::int32_t*> centers;
+        std::vector<miniffx::RowTarget> rows;  // of the first structure
+        for (std::size_t a = 0; a < n; ++a) {
+            const std::int32_t* const offsets = capacity.columns[a].data();
+            const py::ssize_t width = offsets[n], n_rows = capacity.rows[a];
+            Ints of_species = blank({n_rows}), neighbors = blank({n_rows, width}), shifts = blank({n_rows, width, 3}),
+                 counts = blank({n_rows, n_species_});
+            centers.push_back(of_species.mutable_data());
+            rows.push_back({n_rows, centers.back(), offsets, neighbors.mutable_data(), shifts.mutable_data(),
+                            counts.mutable_data()});
+            center_arrays.append(of_species);
+            row_arrays.append(py::make_tuple(neighbors, shifts, counts));
+        }
+        std::vector<miniffx::TripleTarget> triples;
+        std::vector<std::size_t> next(n, 0);
+        for (const Kind& kind : kinds_) {
+            const auto a = static_cast<std::size_t>(kind[0]);
+            const py::ssize_t n_rows = capacity.rows[a], size = capacity.triples[a][next[a]++];
+            Ints first = blank({n_rows, size}), second = blank({n_rows, size}), count = blank({n_rows});
+            triples.push_back({kind, size, first.mutable_data(), second.mutable_data(), count.mutable_data()});
+            triple_arrays.append(py::make_tuple(first, second, count));
+        }
+        py::array_t<bool> overflow(shape_of({}));
+        bool* const overflowed = overflow.mutable_data();
+        {
+            const py::gil_scoped_release unlocked;
+            for_each_structure([&](std::int64_t s, std::size_t place, int some) {
+                overflowed[s] = fill_structure(s, of_[place], capacity, centers, rows, triples, some);
+            });
+        }
+        return py::make_tuple(center_arrays, row_arrays, triple_arrays, overflow, tuple_of(capacity));
+    }
+
+  private:
     using Ints = py::array_t<std::int32_t>;
-    check_n_species(n_species);
-    const py::ssize_t n_structures = found.size();
-    const std::int32_t* species_data = checked_species(species, n_structures, found.n_atoms);
-    const auto n = static_cast<std::size_t>(n_species);
-    if (columns.size() != n ||
-        std::any_of(columns.begin(), columns.end(), [n](const auto& row) { return row.size() != n + 1; })) {
-        throw py::value_error("`columns` must have " + std::to_string(n + 1) + " offsets for each of " +
-                              std::to_string(n) + " species");
-    }
-    if (capacities.size() != kinds.size()) {
-        throw py::value_error("`triple_capacity` must have " + std::to_string(kinds.size()) + " numbers, got " +
-                              std::to_string(capacities.size()));
-    }
-    if (!py::isinstance<py::sequence>(centers) || py::isinstance<py::array>(centers) ||
-        static_cast<py::ssize_t>(py::len(centers)) != n_species) {
-        throw py::value_error("`centers` must be a list of " + std::to_string(n_species) +
-                              " int32 arrays, one per species, got " +
-                              text_of(py::type::handle_of(centers).attr("__name__")));
+
+    // The shape of an array with `one` for each structure.
+    Shape shape_of(Shape one) const {
+        if (is_batch_) one.insert(one.begin(), n_structures_);
+        return one;
     }
 
-    std::vector<Ints> keep;
-    double per_structure = 0;  // numbers
-    for (py::ssize_t a = 0; a < n_species; ++a) {
-        keep.push_back(
-            checked<std::int32_t>(centers[py::int_(a)], "centers[" + std::to_string(a) + "]", {n_structures, -1}));
-        double per_row = static_cast<double>(n_species + 4 * std::int64_t{columns[static_cast<std::size_t>(a)].back()});
-        for (std::size_t m = 0; m < kinds.size(); ++m) {
-            if (kinds[m][0] == a) per_row += 1 + 2 * static_cast<double>(capacities[m]);
-        }
-        per_structure += per_row * static_cast<double>(keep.back().shape(1));
-    }
-    miniffx::require_memory(sizeof(std::int32_t) * per_structure * static_cast<double>(n_structures),
-                            "A padded list of pairs and triples");
-
-    std::vector<miniffx::RowTarget> rows;  // of the first structure
-    py::list row_arrays, triple_arrays;
-    for (py::ssize_t a = 0; a < n_species; ++a) {
-        const Ints& centers_array = keep[static_cast<std::size_t>(a)];
-        const std::int32_t* offsets = columns[static_cast<std::size_t>(a)].data();
-        const py::ssize_t width = offsets[n_species], n_rows = centers_array.shape(1);
-        if (width < 0) throw py::value_error("`columns` must not be negative, got " + std::to_string(width));
-        Ints neighbors = blank({n_structures, n_rows, width});
-        Ints shifts = blank({n_structures, n_rows, width, 3});
-        Ints counts = blank({n_structures, n_rows, n_species});
-        rows.push_back({n_rows, centers_array.data(), offsets, neighbors.mutable_data(), shifts.mutable_data(),
-                        counts.mutable_data()});
-        row_arrays.append(py::make_tuple(neighbors, shifts, counts));
-    }
-    std::vector<miniffx::TripleTarget> triples;
-    for (std::size_t m = 0; m < kinds.size(); ++m) {
-        const py::ssize_t capacity = capacities[m];
-        if (capacity < 0) {
-            throw py::value_error("`triple_capacity` must not be negative, got " + std::to_string(capacity));
-        }
-        if (kinds[m][0] < 0 || kinds[m][0] >= n_species) {
-            throw py::value_error("`triple_kinds` must start with a species below " + std::to_string(n_species) +
-                                  ", got " + std::to_string(kinds[m][0]));
-        }
-        const py::ssize_t n_rows = rows[static_cast<std::size_t>(kinds[m][0])].n_rows;
-        Ints first = blank({n_structures, n_rows, capacity}), second = blank({n_structures, n_rows, capacity}),
-             count = blank({n_structures, n_rows});
-        triples.push_back({kinds[m], capacity, first.mutable_data(), second.mutable_data(), count.mutable_data()});
-        triple_arrays.append(py::make_tuple(first, second, count));
+    // An uninitialized array whose memory JAX can take over as it is.
+    Ints blank(const Shape& one) const {
+        std::int64_t size = n_structures_;
+        for (const py::ssize_t n : one) size *= n;
+        return give(Buffer<std::int32_t>(size), shape_of(one));
     }
 
-    py::array_t<bool> overflow(Shape{n_structures});
-    bool* const overflowed = overflow.mutable_data();
-    {
-        const py::gil_scoped_release unlocked;
-        miniffx::for_each_structure(n_structures, found.n_atoms, threads, [&](std::int64_t s, int some) {
-            std::vector<miniffx::RowTarget> my_rows = rows;
-            for (miniffx::RowTarget& target : my_rows) {
-                const std::int64_t width = target.columns[n_species];
-                target.centers += s * target.n_rows;
-                target.neighbors = part(target.neighbors, s, target.n_rows * width);
-                target.shifts = part(target.shifts, s, target.n_rows * width * 3);
-                target.counts = part(target.counts, s, target.n_rows * n_species);
-            }
-            std::vector<miniffx::TripleTarget> my_triples = triples;
-            for (miniffx::TripleTarget& target : my_triples) {
-                const std::int64_t n_rows = rows[static_cast<std::size_t>(target.kind[0])].n_rows;
-                target.first = part(target.first, s, n_rows * target.capacity);
-                target.second = part(target.second, s, n_rows * target.capacity);
-                target.count = part(target.count, s, n_rows);
-            }
-            overflowed[s] = miniffx::fill_rows(found.of[static_cast<std::size_t>(s)], species_data + s * found.n_atoms,
-                                               my_rows, my_triples, triple_cutoff, closed, some);
-        });
+    const std::int32_t* species_of(std::int64_t structure) const { return species_.data() + structure * n_atoms_; }
+
+    template <class Body>
+    void for_each_structure(const Body& body) const {
+        miniffx::for_each_structure(n_structures_, n_atoms_, threads_,
+                                    [&](std::int64_t s, int some) { body(s, static_cast<std::size_t>(s), some); });
     }
-    return py::make_tuple(row_arrays, triple_arrays, overflow);
-}
+
+    // Fills the part of the arrays that belongs to structure `s`. Returns whether something did not fit.
+    bool fill_structure(std::int64_t s, const miniffx::Neighbors& neighbors, const miniffx::Capacity& capacity,
+                        std::vector<std::int32_t*> centers, std::vector<miniffx::RowTarget> rows,
+                        std::vector<miniffx::TripleTarget> triples, int threads) const {
+        const auto move = [s](std::int32_t*& data, std::int64_t size) { data += s * size; };
+        for (miniffx::TripleTarget& target : triples) {
+            const std::int64_t n_rows = rows[static_cast<std::size_t>(target.kind[0])].n_rows;
+            move(target.first, n_rows * target.capacity);
+            move(target.second, n_rows * target.capacity);
+            move(target.count, n_rows);
+        }
+        for (std::size_t a = 0; a < rows.size(); ++a) {
+            miniffx::RowTarget& target = rows[a];
+            const std::int64_t width = target.columns[n_species_];
+            move(centers[a], target.n_rows);
+            target.centers = centers[a];
+            move(target.neighbors, target.n_rows * width);
+            move(target.shifts, target.n_rows * width * 3);
+            move(target.counts, target.n_rows * n_species_);
+        }
+        const auto counts = miniffx::list_centers(n_atoms_, species_of(s), capacity.rows, centers);
+        bool overflow = false;
+        for (std::size_t a = 0; a < counts.size(); ++a) overflow = overflow || counts[a] > capacity.rows[a];
+        return miniffx::fill_rows(neighbors, species_of(s), rows, triples, triple_cutoff_, closed_, threads) ||
+               overflow;
+    }
+
+    // The values are checked from below; the core checks them from above.
+    void check_species() const {
+        for (py::ssize_t i = 0; i < species_.size(); ++i) {
+            if (species_.data()[i] >= -1) continue;
+            throw py::value_error("`species` must be indices from 0, or -1 for atoms to ignore, got " +
+                                  std::to_string(species_.data()[i]) + " for atom " + std::to_string(i % n_atoms_));
+        }
+    }
+
+    void check_kinds() const {
+        constexpr py::ssize_t kMost = 1 << 15;
+        if (n_species_ < 0 || n_species_ > kMost) {
+            throw py::value_error("`n_species` must be between 0 and " + std::to_string(kMost) + ", got " +
+                                  std::to_string(n_species_));
+        }
+        for (std::size_t m = 0; m < kinds_.size(); ++m) {
+            if (0 <= kinds_[m][0] && kinds_[m][0] < n_species_ && (m == 0 || kinds_[m - 1][0] <= kinds_[m][0]))
+                continue;
+            throw py::value_error("`triple_kinds` must start with species below " + std::to_string(n_species_) +
+                                  " in ascending order, got " + std::to_string(kinds_[m][0]));
+        }
+    }
+
+    // Whether the sizes are for these species and triples, and the arrays fit into memory.
+    void check(const miniffx::Capacity& capacity) const {
+        const auto n = static_cast<std::size_t>(n_species_);
+        std::vector<std::size_t> kinds_of(n, 0);
+        for (const Kind& kind : kinds_) ++kinds_of[static_cast<std::size_t>(kind[0])];
+        bool fits = capacity.rows.size() == n && capacity.columns.size() == n && capacity.triples.size() == n;
+        double numbers = 0;  // of one structure
+        for (std::size_t a = 0; fits && a < n; ++a) {
+            const auto& columns = capacity.columns[a];
+            const auto& triples = capacity.triples[a];
+            fits = capacity.rows[a] >= 0 && columns.size() == n + 1 && columns.back() >= 0 &&
+                   triples.size() == kinds_of[a] &&
+                   std::all_of(triples.begin(), triples.end(), [](std::int32_t size) { return size >= 0; });
+            if (!fits) break;
+            double per_row = static_cast<double>(1 + n) + 4.0 * columns.back();
+            for (const std::int32_t size : triples) per_row += 1 + 2.0 * size;
+            numbers += per_row * static_cast<double>(capacity.rows[a]);
+        }
+        if (!fits) {
+            throw py::value_error("`capacity` must have sizes that are not negative, for " +
+                                  std::to_string(n_species_) + " species and " + std::to_string(kinds_.size()) +
+                                  " kinds of triples");
+        }
+        miniffx::require_memory(sizeof(std::int32_t) * numbers * static_cast<double>(n_structures_),
+                                "A padded list of pairs and triples");
+    }
+
+    bool is_batch_;
+    py::ssize_t n_species_, n_structures_ = 0, n_atoms_ = 0;
+    Ints species_;
+    double triple_cutoff_;
+    bool closed_;
+    std::vector<Kind> kinds_;
+    int threads_;
+    std::vector<miniffx::Neighbors> of_;
+};
 
 }  // namespace
 
@@ -367,22 +390,24 @@ PYBIND11_MODULE(_core, module) {
         .def_property_readonly("shift", self_view(&Pairs::shift, 3))
         .def_property_readonly("vectors", self_view(&Pairs::vector, 3));
 
-    py::class_<Found>(module, "Neighbors", "What a search found in a batch, before it is written out as rows.");
+    py::class_<Found>(
+        module, "Found",
+        "The pairs of a structure or of each of a batch, for a padded list; atoms whose species is negative "
+        "are left out.")
+        .def(py::init<const py::object&, const py::object&, const py::object&, double, const py::object&, py::ssize_t,
+                      double, bool, std::vector<Kind>, int>(),
+             py::arg("positions"), py::arg("cells"), py::arg("pbc"), py::arg("cutoff"), py::arg("species"),
+             py::arg("n_species"), py::arg("triple_cutoff"), py::arg("closed"), py::arg("triple_kinds"),
+             py::arg("threads") = 0)
+        .def(
+            "capacity", [](const Found& self) { return tuple_of(self.capacity()); },
+            "The sizes that hold all pairs and triples, in buckets: rows, columns, triples.")
+        .def("fill", &Found::fill, py::arg("capacity") = py::none(),
+             "Centres and rows per species, slots per kind of triple, whether something did not fit, and the sizes.");
 
+    module.def("bucket", &miniffx::bucket, py::arg("count"), "The size of an array for `count` entries.");
     module.def("find_pairs", &find_pairs, py::arg("positions"), py::arg("cell"), py::arg("pbc"), py::arg("cutoff"),
                py::arg("threads") = 0, "All ordered pairs (i, j, shift) with |r_j + shift . cell - r_i| < cutoff.");
-    module.def("find_neighbors", &find_neighbors, py::arg("positions"), py::arg("cells"), py::arg("pbc"),
-               py::arg("cutoff"), py::arg("species"), py::arg("threads") = 0,
-               "The same in a batch, for count_rows and fill_rows; atoms whose species is negative are left out.");
     module.def("find_triples", &find_triples, py::arg("pairs"), py::arg("cutoff"), py::arg("closed"),
                py::arg("threads") = 0, "Two pair indices for every two neighbours of a centre within the cutoff.");
-    module.def("list_centers", &list_centers, py::arg("species"), py::arg("rows"),
-               "The atoms of each species [b, rows], n_atoms where there are no more, and the most of each in any.");
-    module.def("count_rows", &count_rows, py::arg("neighbors"), py::arg("species"), py::arg("n_species"),
-               py::arg("triple_cutoff"), py::arg("closed"), py::arg("triple_kinds"), py::arg("threads") = 0,
-               "The row capacities that just suffice for all: pair_max [S, S] and triple_max [m].");
-    module.def("fill_rows", &fill_rows, py::arg("neighbors"), py::arg("species"), py::arg("n_species"),
-               py::arg("centers"), py::arg("columns"), py::arg("triple_cutoff"), py::arg("closed"),
-               py::arg("triple_kinds"), py::arg("triple_capacity"), py::arg("threads") = 0,
-               "Padded rows per centre species and triples per kind, and [b] whether something did not fit.");
 }

@@ -5,6 +5,9 @@ from typing import Any
 
 import numpy as np
 
+Offsets = tuple[tuple[int, ...], ...]
+Sizes = tuple[tuple[int, ...], Offsets, Offsets]
+
 has_openmp: bool
 xla_ffi_version: str
 
@@ -17,8 +20,26 @@ class PairList:
     shift: np.ndarray
     vectors: np.ndarray
 
-class Neighbors: ...
+class Found:
+    def __init__(
+        self,
+        positions: np.ndarray,
+        cells: np.ndarray,
+        pbc: Sequence[bool],
+        cutoff: float,
+        species: np.ndarray,
+        n_species: int,
+        triple_cutoff: float,
+        closed: bool,
+        triple_kinds: Sequence[tuple[int, int, int]],
+        threads: int = 0,
+    ) -> None: ...
+    def capacity(self) -> Sizes: ...
+    def fill(
+        self, capacity: Sizes | None = None
+    ) -> tuple[list[np.ndarray], list[tuple[np.ndarray, ...]], list[tuple[np.ndarray, ...]], np.ndarray, Sizes]: ...
 
+def bucket(count: int) -> int: ...
 def max_threads() -> int: ...
 def xla_update_handler() -> Any: ...
 def find_pairs(
@@ -28,34 +49,4 @@ def find_pairs(
     cutoff: float,
     threads: int = 0,
 ) -> PairList: ...
-def find_neighbors(
-    positions: np.ndarray,
-    cells: np.ndarray,
-    pbc: Sequence[bool],
-    cutoff: float,
-    species: np.ndarray,
-    threads: int = 0,
-) -> Neighbors: ...
 def find_triples(pairs: PairList, cutoff: float, closed: bool, threads: int = 0) -> tuple[np.ndarray, np.ndarray]: ...
-def list_centers(species: np.ndarray, rows: Sequence[int]) -> tuple[list[np.ndarray], list[int]]: ...
-def count_rows(
-    neighbors: Neighbors,
-    species: np.ndarray,
-    n_species: int,
-    triple_cutoff: float,
-    closed: bool,
-    triple_kinds: Sequence[tuple[int, int, int]],
-    threads: int = 0,
-) -> tuple[list[int], list[list[int]], list[int]]: ...
-def fill_rows(
-    neighbors: Neighbors,
-    species: np.ndarray,
-    n_species: int,
-    centers: list[np.ndarray],
-    columns: Sequence[Sequence[int]],
-    triple_cutoff: float,
-    closed: bool,
-    triple_kinds: Sequence[tuple[int, int, int]],
-    triple_capacity: Sequence[int],
-    threads: int = 0,
-) -> tuple[list[tuple[np.ndarray, ...]], list[tuple[np.ndarray, ...]], np.ndarray]: ...

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import jax
 import numpy as np
 
 from miniffx import _checks, _core
-from miniffx.neighbors.capacity import Capacity, bucket, offsets_of
+from miniffx.neighbors.capacity import Capacity
 from miniffx.neighbors.environments import Environments, TripleSlots
 from miniffx.neighbors.request import Request
 from miniffx.structure import Array, Structure
 
-Filled = tuple[np.ndarray, ...]
+Kinds = Sequence[tuple[int, int, int]]
 
 
 def build(
@@ -26,128 +26,74 @@ def build(
     Returns:
         The environments, and overflow, which is False.
     """
-    batch = Batch.of(structure, request)
-    capacity = batch.capacity() if minimum is None else batch.checked(minimum)
-    filled = batch.fitting(capacity)
-    if filled is None:
-        capacity = batch.capacity().union(capacity)
-        filled = batch.fitting(capacity)
-    assert filled is not None
-    one = structure.positions.ndim == 2
-
-    def hand_over(array: np.ndarray) -> Any:
-        return put(array[0, ...] if one else array)
-
-    centers, rows, slots, overflow = filled
+    kinds = request.kinds(structure.labels)
+    found = find(structure, request, kinds)
+    if minimum is None:
+        filled = found.fill()
+    else:
+        filled = fill(found, checked(minimum, len(structure.labels), kinds))
+        if filled[3].any():
+            filled = fill(found, Capacity(*found.capacity()).union(minimum))
+    centers, rows, slots, overflow, (_, columns, _) = filled
     environments = environments_from(
-        [hand_over(array) for array in centers],
-        [tuple(map(hand_over, arrays)) for arrays in rows],
-        [tuple(map(hand_over, arrays)) for arrays in slots],
-        capacity,
-        batch.kinds,
+        [put(array) for array in centers],
+        [tuple(map(put, arrays)) for arrays in rows],
+        [tuple(map(put, arrays)) for arrays in slots],
+        columns,
+        kinds,
     )
-    return environments, hand_over(overflow)
+    return environments, put(overflow)
 
 
-@dataclass(frozen=True)
-class Batch:
-    """What is within cutoff + skin in each of some structures, padding atoms left out.
+def find(structure: Structure, request: Request, kinds: Kinds) -> Any:
+    """What is within cutoff + skin in a structure or each of a batch, padding atoms left out: the core's `Found`.
 
-    Attributes:
-        found: by the core.
-        species: [batch, n_atoms] int32.
-        labels: of the species.
-        request: what was asked for.
-        kinds: of triples that were asked for, (A, B, C).
+    Raises:
+        ValueError: inside jit.
     """
+    try:
+        positions, cell, species = map(np.asarray, (structure.positions, structure.cell, structure.species_index))
+    except jax.errors.TracerArrayConversionError:
+        raise ValueError(
+            "a neighbour list must be made outside jit, where sizes are known; inside, use `update`"
+        ) from None
+    return _core.Found(
+        np.ascontiguousarray(positions, np.float64),
+        np.ascontiguousarray(cell, np.float64),
+        structure.pbc,
+        request.reach,
+        np.ascontiguousarray(species, np.int32),
+        len(structure.labels),
+        request.triple_reach,
+        request.closed,
+        kinds,
+    )
 
-    found: Any
-    species: np.ndarray
-    labels: tuple[str, ...]
-    request: Request
-    kinds: list[tuple[int, int, int]]
 
-    @classmethod
-    def of(cls, structure: Structure, request: Request) -> Batch:
-        """The search.
+def fill(found: Any, capacity: Capacity) -> tuple[Any, ...]:
+    """The arrays of a list of these sizes, as the core returns them.
 
-        Raises:
-            ValueError: inside jit.
-        """
-        if _checks.is_traced(structure):
-            raise ValueError("a neighbour list must be made outside jit, where sizes are known; inside, use `update`")
-        one = structure.positions.ndim == 2
-        positions, cells, species = (
-            np.asarray(leaf)[None] if one else np.asarray(leaf)
-            for leaf in (structure.positions, structure.cell, structure.species_index)
-        )
-        species = np.ascontiguousarray(species, np.int32)
-        found = _core.find_neighbors(
-            np.ascontiguousarray(positions, np.float64),
-            np.ascontiguousarray(cells, np.float64),
-            structure.pbc,
-            request.reach,
-            species,
-        )
-        return cls(found, species, structure.labels, request, request.kinds(structure.labels))
+    (centers per species, (neighbors, shifts, counts) per species, (first, second, counts) per kind of triple, overflow,
+    sizes). Where something does not fit, overflow says so and what fits is there.
+    """
+    return found.fill((capacity.rows, capacity.columns, capacity.triples))
 
-    def capacity(self) -> Capacity:
-        """What holds all of it, in buckets."""
-        n_species, kinds = len(self.labels), self.kinds
-        rows, pair_max, triple_max = _core.count_rows(
-            self.found, self.species, n_species, self.request.triple_reach, self.request.closed, kinds
-        )
-        return Capacity(
-            rows=tuple(min(bucket(n), self.species.shape[1]) for n in rows),
-            columns=tuple(offsets_of(map(bucket, row)) for row in pair_max),
-            triples=tuple(
-                tuple(bucket(n) for n, kind in zip(triple_max, kinds, strict=True) if kind[0] == a)
-                for a in range(n_species)
-            ),
-        )
 
-    def checked(self, capacity: Capacity) -> Capacity:
-        """The capacity, if it is for these species and triples; ValueError otherwise."""
-        n = len(self.labels)
-        kinds_of = [sum(kind[0] == a for kind in self.kinds) for a in range(n)]
-        alike = len(capacity.rows) == len(capacity.columns) == n and all(len(row) == n + 1 for row in capacity.columns)
-        if not alike or [len(t) for t in capacity.triples] != kinds_of:
-            raise ValueError(f"`capacity` must be for {n} species and the same triples, got {capacity}")
-        for size in (*capacity.rows, *itertools.chain(*capacity.columns, *capacity.triples)):
-            if not _checks.is_whole(size) or not 0 <= size < 2**31:
-                raise ValueError(f"`capacity` must hold whole numbers from 0 to 2³¹ − 1, got {size!r}")
-        return capacity
-
-    def fitting(self, capacity: Capacity) -> tuple[list[np.ndarray], list[Filled], list[Filled], np.ndarray] | None:
-        """Centres, and what :meth:`fill` returns for them; None where the capacity does not suffice."""
-        centers, most = _core.list_centers(self.species, capacity.rows)
-        if any(n > rows for n, rows in zip(most, capacity.rows, strict=True)):
-            return None
-        rows_of, slots_of, overflow = self.fill(centers, capacity)
-        return None if any(overflow.tolist()) else (centers, rows_of, slots_of, overflow)
-
-    def fill(self, centers: list[np.ndarray], capacity: Capacity) -> tuple[list[Filled], list[Filled], np.ndarray]:
-        """(neighbors, shifts, counts) per species, (first, second, counts) per kind of triple, [batch] overflow.
-
-        Args:
-            centers: [batch, rows] int32 atoms of each species, n_atoms where padded.
-            capacity: of the other arrays.
-        """
-        return _core.fill_rows(
-            self.found,
-            self.species,
-            len(self.labels),
-            centers,
-            capacity.columns,
-            self.request.triple_reach,
-            self.request.closed,
-            self.kinds,
-            [n for row in capacity.triples for n in row],
-        )
+def checked(capacity: Capacity, n_species: int, kinds: Kinds) -> Capacity:
+    """The capacity, if it is for so many species and these triples; ValueError otherwise."""
+    kinds_of = [sum(kind[0] == a for kind in kinds) for a in range(n_species)]
+    alike = len(capacity.rows) == len(capacity.columns) == n_species
+    alike = alike and all(len(row) == n_species + 1 for row in capacity.columns)
+    if not alike or [len(sizes) for sizes in capacity.triples] != kinds_of:
+        raise ValueError(f"`capacity` must be for {n_species} species and the same triples, got {capacity}")
+    for size in (*capacity.rows, *itertools.chain(*capacity.columns, *capacity.triples)):
+        if not _checks.is_whole(size) or not 0 <= size < 2**31:
+            raise ValueError(f"`capacity` must hold whole numbers from 0 to 2³¹ − 1, got {size!r}")
+    return capacity
 
 
 def environments_from(
-    centers: Sequence[Any], rows: Sequence[Any], slots: Sequence[Any], capacity: Capacity, kinds: Sequence[Any]
+    centers: Sequence[Any], rows: Sequence[Any], slots: Sequence[Any], columns: Sequence[Any], kinds: Kinds
 ) -> tuple[Environments, ...]:
     """The arrays that the core filled, in their places."""
     return tuple(
@@ -157,8 +103,8 @@ def environments_from(
             shifts=rows[a][1],
             counts=rows[a][2],
             triples=tuple(TripleSlots(*slot) for slot, kind in zip(slots, kinds, strict=True) if kind[0] == a),
-            columns=capacity.columns[a],
-            triple_kinds=tuple((kind[1], kind[2]) for kind in kinds if kind[0] == a),
+            columns=columns[a],
+            triple_kinds=tuple(kind[1:] for kind in kinds if kind[0] == a),
         )
         for a in range(len(centers))
     )

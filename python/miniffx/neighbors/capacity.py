@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from miniffx import _core
 from miniffx.neighbors.environments import Environments
 
 
@@ -54,10 +55,7 @@ def bucket(count: int) -> int:
     Four sizes per factor of two: at most a quarter of an array is padding, and structures of similar size share
     their shapes and so their compiled programs.
     """
-    if count <= 4:
-        return count
-    step = 1 << ((count - 1).bit_length() - 3)
-    return -(-count // step) * step
+    return _core.bucket(count)
 
 
 def offsets_of(widths: Iterable[int]) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from miniffx import _checks
-from miniffx.neighbors.build import Batch
+from miniffx.neighbors.build import find
 from miniffx.neighbors.capacity import Capacity
 from miniffx.neighbors.device import put
 from miniffx.neighbors.neighbor_list import NeighborList, make_list
@@ -56,7 +56,8 @@ class Needs:
 
     def capacity(self, structure: Structure) -> Capacity:
         """The padded sizes that :meth:`neighbor_list` would choose for a structure or a batch."""
-        return Batch.of(structure, self._request(0.0)).capacity()
+        request = self._request(0.0)
+        return Capacity(*find(structure, request, request.kinds(structure.labels)).capacity())
 
     def _request(self, skin: float) -> Request:
         reach = max(float(np.max(self.cutoff)), float(np.max(self.triple_cutoff or 0.0)))

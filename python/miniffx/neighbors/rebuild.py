@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from miniffx import _core
-from miniffx.neighbors.build import Batch, environments_from
+from miniffx.neighbors.build import environments_from, fill, find
 from miniffx.neighbors.capacity import capacity_of
 from miniffx.neighbors.environments import Environments
 from miniffx.neighbors.request import Request
@@ -48,14 +48,14 @@ def rebuild(
         )
         return tuple(results)
 
-    def on_host(positions: Any, cell: Any, species: Any, *centers: Any) -> Any:
+    def on_host(positions: Any, cell: Any, species: Any, *_: Any) -> Any:
         there = dataclasses.replace(structure, positions=positions, cell=cell, species_index=species, charges=None)
         try:
-            batch = Batch.of(there, request)
+            found = find(there, request, kinds)
         except (ValueError, MemoryError):  # not finite, singular, beyond all capacities: nothing can be raised here
             return (np.array(True), *(np.zeros(leaf.shape, leaf.dtype) for leaf in shapes[1:]))
-        filled = batch.fill([np.ascontiguousarray(c, np.int32)[None] for c in centers], capacity)
-        return tuple(leaf.reshape(leaf.shape[1:]) for leaf in (filled[2], *itertools.chain(*filled[0], *filled[1])))
+        _, rows, slots, overflow, _ = fill(found, capacity)
+        return tuple(itertools.chain([overflow], *rows, *slots))
 
     def call_host(*arrays: Any) -> Any:
         return tuple(jax.pure_callback(on_host, shapes, *arrays, vmap_method="sequential"))
@@ -66,7 +66,7 @@ def rebuild(
     overflow, *flat = jax.lax.platform_dependent(*arrays, *centers, cpu=on_cpu, default=call_host)
     parts = [tuple(flat[n : n + 3]) for n in range(0, len(flat), 3)]
     n_species = len(structure.labels)
-    return environments_from(centers, parts[:n_species], parts[n_species:], capacity, kinds), overflow
+    return environments_from(centers, parts[:n_species], parts[n_species:], capacity.columns, kinds), overflow
 
 
 @cache
