@@ -200,6 +200,28 @@ def triples() -> dict[str, Any]:
     return rates
 
 
+def growth(turns: int = 5) -> dict[str, Any]:
+    """Nanoseconds per pair of a million atoms over those of 8 000, both measured again in every turn.
+
+    The machine is not the same from one minute to the next; in the table minutes lie between the two.
+    """
+    ratios = {}
+    for system, make in SYSTEMS.items():
+        runs, pairs = {}, {}
+        for size in (8_000, 1_000_000):
+            positions, cell = make(size)
+            runs[size], pairs[size] = run_miniffx(positions, cell), len(run_miniffx(positions, cell)()[0])
+        times: dict[int, list[float]] = {size: [] for size in runs}
+        for _ in range(turns):
+            for size, run in runs.items():
+                times[size].append(np.median(measure({"": run}, 0.5)[""]) / pairs[size])
+        small, large = times.values()
+        ratio = np.array(large) / np.array(small)
+        ratios[system] = {"median": np.median(ratio), "min": ratio.min(), "max": ratio.max(), "repeats": turns}
+        print(f"{system}: a pair of a million atoms takes {np.median(ratio):.2f} times one of 8 000")
+    return ratios
+
+
 def summary(times: list[float], items: int) -> dict[str, Any]:
     """Nanoseconds per item."""
     nanoseconds = 1e9 * np.array(times) / items
@@ -230,6 +252,7 @@ def main() -> None:
             "threads": mff._core.max_threads(),
             "results": entries,
             "triples": triples(),
+            "growth": growth(),
         }
         arguments.output.write_text(json.dumps(record, indent=1, default=float) + "\n")
     record = json.loads(arguments.output.read_text())
