@@ -708,6 +708,7 @@ def test_what_is_no_structure_capacity_or_number_of_threads_is_named():
         (100, "must be a Capacity"),
         (Capacity((8.0,), ((0, 16),), ((),)), "must hold whole numbers .* got 8.0"),
         (Capacity((8,), ((0, 2**31),), ((),)), "must hold whole numbers"),
+        (nl.capacity.enlarged(1e20), "must hold whole numbers"),
         (Capacity((8,), ((0, 16, 20),), ((),)), "must be for 1 species"),
     ):
         with pytest.raises(ValueError, match=f"`capacity` {message}"):

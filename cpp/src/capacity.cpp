@@ -19,9 +19,12 @@ std::int32_t to_offset(std::int64_t size) {
 }  // namespace
 
 std::int64_t bucket(std::int64_t count) {
-    if (count < 0) throw std::invalid_argument("`count` must not be negative, got " + std::to_string(count));
+    constexpr std::int64_t kMost = std::int64_t{1} << 62;
+    if (count < 0 || count > kMost) {
+        throw std::invalid_argument("`count` must be from 0 to 2^62, got " + std::to_string(count));
+    }
     std::int64_t step = 1;
-    while (8 * step < count) step *= 2;
+    while (step < (count + 7) / 8) step *= 2;
     return count / step * step + (count % step == 0 ? 0 : step);
 }
 

@@ -13,6 +13,9 @@ void buckets() {
         CHECK(miniffx::bucket(count) == *size);
     }
     CHECK(miniffx::bucket((std::int64_t{1} << 40) + 1) == std::int64_t{5} << 38);
+    constexpr std::int64_t kMost = std::int64_t{1} << 62;
+    CHECK(miniffx::bucket(kMost) == kMost);
+    CHECK_THROWS(std::invalid_argument, "`count`", miniffx::bucket(kMost + 1));
     CHECK_THROWS(std::invalid_argument, "`count`", miniffx::bucket(-1));
 }
 

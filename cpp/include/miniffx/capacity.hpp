@@ -11,7 +11,7 @@ namespace miniffx {
 
 // `count` rounded up to the next of 0, 1, 2, ..., 8, 10, 12, 14, 16, 20, 24, ...: four sizes per factor of two, at most
 // a quarter of padding.
-// Throws std::invalid_argument when it is negative.
+// Throws std::invalid_argument when it is negative or more than 2^62.
 std::int64_t bucket(std::int64_t count);
 
 struct Capacity {

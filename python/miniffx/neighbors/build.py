@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from miniffx import _checks, _core
-from miniffx.neighbors.capacity import Capacity
+from miniffx.neighbors.capacity import LIMIT, Capacity
 from miniffx.neighbors.environments import Environments, TripleSlots
 from miniffx.neighbors.request import Request
 from miniffx.structure import Array, Structure
@@ -33,6 +33,7 @@ def build(
     else:
         filled = fill(found, checked(minimum, len(structure.labels), kinds))
         if filled[3].any():
+            del filled  # its memory is for what takes its place
             filled = fill(found, Capacity(*found.capacity()).union(minimum))
     centers, rows, slots, overflow, (_, columns, _) = filled
     environments = environments_from(
@@ -87,7 +88,7 @@ def checked(capacity: Capacity, n_species: int, kinds: Kinds) -> Capacity:
     if not alike or [len(sizes) for sizes in capacity.triples] != kinds_of:
         raise ValueError(f"`capacity` must be for {n_species} species and the same triples, got {capacity}")
     for size in (*capacity.rows, *itertools.chain(*capacity.columns, *capacity.triples)):
-        if not _checks.is_whole(size) or not 0 <= size < 2**31:
+        if not _checks.is_whole(size) or not 0 <= size < LIMIT:
             raise ValueError(f"`capacity` must hold whole numbers from 0 to 2³¹ − 1, got {size!r}")
     return capacity
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from miniffx import _core
 from miniffx.neighbors.environments import Environments
 
+LIMIT = 2**31  # all sizes of a list are below
+
 
 @dataclass(frozen=True)
 class Capacity:
@@ -40,7 +42,7 @@ class Capacity:
         """So many times the columns and triples, in buckets."""
 
         def more(sizes: Iterable[int]) -> list[int]:
-            return [bucket(math.ceil(factor * size)) for size in sizes]
+            return [bucket(min(math.ceil(factor * size), LIMIT)) for size in sizes]
 
         return Capacity(
             rows=self.rows,

@@ -48,7 +48,7 @@ def rebuild(
         )
         return tuple(results)
 
-    def on_host(positions: Any, cell: Any, species: Any, *_: Any) -> Any:
+    def on_host(positions: Any, cell: Any, species: Any) -> Any:
         there = dataclasses.replace(structure, positions=positions, cell=cell, species_index=species, charges=None)
         try:
             found = find(there, request, kinds)
@@ -57,8 +57,8 @@ def rebuild(
         _, rows, slots, overflow, _ = fill(found, capacity)
         return tuple(itertools.chain([overflow], *rows, *slots))
 
-    def call_host(*arrays: Any) -> Any:
-        return tuple(jax.pure_callback(on_host, shapes, *arrays, vmap_method="sequential"))
+    def call_host(positions: Any, cell: Any, species: Any, *_: Any) -> Any:  # it lists the centres itself
+        return tuple(jax.pure_callback(on_host, shapes, positions, cell, species, vmap_method="sequential"))
 
     arrays = (structure.positions, structure.cell, structure.species_index)
     centers = tuple(environment.centers for environment in environments)
