@@ -56,6 +56,13 @@ def bucket(count: int) -> int:
 
     Four sizes per factor of two: at most a quarter of an array is padding, and structures of similar size share
     their shapes and so their compiled programs.
+
+    Raises:
+        ValueError: a negative count, or one of more than 2⁶².
+
+    >>> import miniffx as mff
+    >>> mff.neighbors.bucket(13)
+    14
     """
     return _core.bucket(count)
 
